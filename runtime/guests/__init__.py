@@ -54,7 +54,7 @@ def _obtain(recipe: debian.Recipe, folder: Path) -> store.Stored:
 
 
 def fetch(name: str, *, cache_dir: Path | None = None) -> FetchedGuest:
-    """Make guest ``name`` available: from the cache when it is complete and unaltered there, else from Debian's archive.
+    """Make guest ``name`` available: from the cache when it is complete and unaltered, else from Debian's archive.
 
     ``cache_dir`` replaces the user's cache directory. GuestError says in one line what is missing and what to do.
     """

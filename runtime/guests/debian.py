@@ -18,7 +18,8 @@ INIT = f"""\
 #!/bin/sh
 echo '{INIT_STARTED}'
 export PATH=/bin:/sbin HOME=/ TERM=vt100 PS1='guest:\\w# '
-mount -t proc proc /proc
+busybox mount -t proc proc /proc
+busybox --install -s /bin
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 if [ "$jitrr" != poweroff ]; then
