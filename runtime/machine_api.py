@@ -1,0 +1,100 @@
+"""The narrow interface between a machine and its history: what recording, replay, seek and verify need of it.
+
+The run loop of a machine is, in this order, for as long as ``icount < target``::
+
+    if border.poll(icount): return Stop(INTERRUPTED, icount)    # every few ms of wall time, not at every turn
+    border.deliver_due(icount)                                  # logged or scripted input stamped icount
+    clock.run_due()                                             # timers due at icount
+    if halted: icount = min(target, border.idle(icount, clock.next_deadline())); continue
+    run guest code to exactly min(target, border.next_event(), clock.next_deadline(), a poll's worth of instructions)
+
+So *the state at icount N* is the state before anything that is due at N (input, timers) takes effect:
+:meth:`Machine.run_to` comes back there, a checkpoint and a digest describe it, and the next ``run_to`` begins with what is
+due. Input always goes before timers of the same icount, and ``poll`` is not called again at an icount whose timers have
+run: that keeps live input at the same place in a replay, which finds it by icount alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+
+from runtime.device import State
+
+
+class StopReason(Enum):
+    """Why :meth:`Machine.run_to` came back."""
+
+    REACHED = "reached"  # exactly the icount asked for
+    POWER_OFF = "power-off"  # the guest switched the machine off
+    CRASHED = "crashed"  # triple fault without reset, or an announced instruction that is not there
+    INTERRUPTED = "interrupted"  # the border's poll asked to stop; the icount is exact all the same
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The end of one :meth:`Machine.run_to`; ``message`` is one line for people (what crashed, and where)."""
+
+    reason: StopReason
+    icount: int
+    message: str = ""
+
+
+class MachineBorder(Protocol):
+    """The machine's side of the border (a device sees :class:`runtime.border.Border` of the same object)."""
+
+    #: Installed by the machine: the exact instruction count at this moment, also inside a device access.
+    read_icount: Callable[[], int]
+    #: Installed by the machine: input was scheduled for this icount; shorten the running budget (as ``clock.on_arm``).
+    on_schedule: Callable[[int], None]
+
+    def next_event(self) -> int | None:
+        """Icount of the next known asynchronous event (logged, or scripted), or None."""
+
+    def deliver_due(self, icount: int) -> None:
+        """Hand every known asynchronous event stamped ``icount`` to its sink."""
+
+    def poll(self, icount: int) -> bool:
+        """Collect live input that has arrived and deliver it now, stamped ``icount``; called every few ms of wall time
+        in every mode. True: nothing was delivered, come back from ``run_to`` at once with INTERRUPTED."""
+
+    def idle(self, icount: int, deadline: int | None) -> int:
+        """The guest is halted; ``deadline`` is its next timer. Returns the icount to continue at, later than ``icount``
+        (warp, or earlier when input arrived; the next ``poll`` or ``deliver_due`` delivers it, so poll before halting
+        again). Raises :class:`IdleForever` when nothing can ever wake the guest."""
+
+
+class IdleForever(Exception):
+    """The guest is halted and nothing will ever wake it."""
+
+
+class Machine(Protocol):
+    """A whole machine: processor, RAM, devices, at one instruction count."""
+
+    icount: int
+    ram: memoryview  # all of guest RAM, writable, bytes
+
+    def run_to(self, icount: int) -> Stop:
+        """Run until exactly ``icount`` instructions have retired (or the machine ended); at once if that is now."""
+
+    def cpu_state(self) -> bytes:
+        """Architectural processor state in canonical form: the same bytes however the code was run."""
+
+    def restore_cpu(self, state: bytes, icount: int) -> None:
+        """Continue from ``state`` at ``icount``; caches of translated code stay valid or are dropped as needed."""
+
+    def device_state(self) -> State:
+        """States of all devices and of the clock, by name, in a fixed order."""
+
+    def restore_devices(self, state: State) -> None:
+        """The inverse of :meth:`device_state`."""
+
+    def take_dirty_pages(self) -> np.ndarray:
+        """Sorted numbers (int64) of the 4 KiB pages written since the last call, by the guest or a device."""
+
+    def ram_replaced(self, pages: np.ndarray) -> None:
+        """``pages`` were overwritten from outside (a restore): forget translations made from them."""

@@ -1,0 +1,1 @@
+"""Recordings on disk: the log, checkpoints, the page store, digests."""

@@ -1,0 +1,182 @@
+"""Checkpoints: processor, devices and RAM at one instruction count, each as the difference to the one before.
+
+The page map of a checkpoint is its ancestors' differences laid over each other. When the disk budget is used up the
+checkpoints are thinned: old ones end up far apart, recent ones stay close. docs/format.md, "checkpoints/".
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import xxhash
+import zstandard
+
+from runtime.recording.digest import PAGE, PageHashes
+from runtime.recording.errors import RecordingError
+from runtime.recording.files import read_file, write_atomic
+from runtime.recording.pages import PageWriter
+
+_MAGIC = b"JRCK"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One checkpoint file: ``parent`` is the icount of the one it differs from (-1: all pages zero), ``events`` how
+    many events of the log came before it, ``run_ms`` the time it took to record up to here, ``pages`` (int32 numbers)
+    and ``hashes`` (16 bytes each) what changed, ``digest`` the identity of the state."""
+
+    icount: int
+    parent: int
+    events: int
+    run_ms: int
+    npages: int
+    cpu: bytes
+    devices: bytes
+    pages: bytes
+    hashes: bytes
+    digest: bytes
+
+    def encode(self) -> bytes:
+        """The bytes of the file."""
+        body = zstandard.ZstdCompressor(level=3).compress(msgpack.packb(asdict(self)))
+        return _MAGIC + xxhash.xxh3_64_digest(body) + body
+
+    @classmethod
+    def read(cls, path: Path) -> Saved:
+        """The inverse; RecordingError if the file was cut or altered."""
+        data = read_file(path)
+        if data[:4] != _MAGIC or data[4:12] != xxhash.xxh3_64_digest(data[12:]):
+            raise RecordingError(f"{path} is damaged: its check does not match")
+        return cls(**msgpack.unpackb(zstandard.ZstdDecompressor().decompress(data[12:])))
+
+    def lay_over(self, table: np.ndarray) -> None:
+        """Turn the parent's page map into this checkpoint's."""
+        table[np.frombuffer(self.pages, np.int32)] = np.frombuffer(self.hashes, np.uint64).reshape(-1, 2)
+
+    def without(self, parent: Saved) -> Saved:
+        """The same state as a difference to the parent's parent, so that the parent can go."""
+        table = np.zeros((self.npages, 2), np.uint64)
+        changed = np.zeros(self.npages, bool)
+        for saved in (parent, self):
+            saved.lay_over(table)
+            changed[np.frombuffer(saved.pages, np.int32)] = True
+        pages = np.flatnonzero(changed).astype(np.int32)
+        fields = asdict(self) | {"parent": parent.parent, "pages": pages.tobytes(), "hashes": table[pages].tobytes()}
+        return Saved(**fields)
+
+
+def checkpoint_path(directory: Path, icount: int) -> Path:
+    """The file of the checkpoint at ``icount``."""
+    return directory / f"{icount:020}.ckpt"
+
+
+class Checkpoints:
+    """The checkpoints of a recording, for reading."""
+
+    def __init__(self, directory: Path, last: int):
+        self._directory = directory
+        icounts = [int(path.stem) for path in directory.glob("*.ckpt") if path.stem.isdigit()]
+        #: Where there is a checkpoint, ascending, up to ``last``.
+        self.icounts = sorted(icount for icount in icounts if icount <= last)
+        if not self.icounts or self.icounts[0] != 0:
+            raise RecordingError(f"{directory} has no checkpoint of the beginning")
+
+    def load(self, icount: int) -> tuple[Saved, np.ndarray]:
+        """The checkpoint at ``icount`` and its page map, (npages, 2) uint64 hashes."""
+        chain = [Saved.read(checkpoint_path(self._directory, icount))]
+        while chain[-1].parent >= 0:
+            chain.append(Saved.read(checkpoint_path(self._directory, chain[-1].parent)))
+        table = PageHashes(chain[0].npages).table
+        for saved in reversed(chain):
+            saved.lay_over(table)
+        return chain[0], table
+
+
+class CheckpointWriter:
+    """Writes checkpoints and their pages on a thread of its own; at most one is under way."""
+
+    def __init__(self, directory: Path, pages: PageWriter, npages: int, budget: int):
+        self._directory, self._pages, self._budget = directory, pages, budget
+        directory.mkdir()
+        self._table = PageHashes(npages).table
+        self._last = -1
+        self._times: dict[int, int] = {}
+        self._thread = ThreadPoolExecutor(1, "checkpoints")
+        self._pending: Future[None] | None = None
+        #: Bytes on disk, pages included, as of the last one that was completed.
+        self.bytes = 0
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._times)
+
+    def save(self, icount: int, events: int, run_ms: int, cpu: bytes, devices: bytes, digest: bytes,
+             table: np.ndarray, ram: memoryview) -> None:  # fmt: skip
+        """Take a checkpoint of the state described; ``table`` is the current page map of ``ram``. OSError: the disk
+        failed (perhaps for the one before)."""
+        self.wait()
+        pages = np.flatnonzero((table != self._table).any(axis=1)).astype(np.int32)
+        hashes = table[pages].tobytes()
+        self._table[pages] = table[pages]
+        fresh = self._pages.new([hashes[at : at + 16] for at in range(0, len(hashes), 16)])
+        content = [(name, bytes(ram[(p := int(pages[at]) * PAGE) : p + PAGE])) for name, at in fresh.items()]
+        saved = Saved(icount, self._last, events, run_ms, len(table), cpu, devices, pages.tobytes(), hashes, digest)
+        self._last = icount
+        self._pending = self._thread.submit(self._write, saved, content)
+
+    def wait(self) -> None:
+        """Until the one under way is on disk."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+
+    def close(self) -> None:
+        """Wait, and end the thread."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
+
+    def _write(self, saved: Saved, content: list[tuple[bytes, bytes]]) -> None:
+        self._pages.write(content)
+        write_atomic(checkpoint_path(self._directory, saved.icount), saved.encode())
+        self._times[saved.icount] = saved.run_ms
+        self.bytes = self._size()
+        while self.bytes > self._budget and len(self._times) > 2:
+            self._thin()
+
+    def _size(self) -> int:
+        folders = (self._directory, self._directory.parent / "pages")
+        return sum(path.stat().st_size for folder in folders for path in folder.iterdir())
+
+    def _thin(self) -> None:
+        """Drop a quarter of the checkpoints, and the pages only they had."""
+        for _ in range(max(1, len(self._times) // 4)):
+            self._drop(_least_missed(self._times))
+        live: set[bytes] = set()
+        for icount in self._times:
+            hashes = Saved.read(checkpoint_path(self._directory, icount)).hashes
+            live.update(hashes[at : at + 16] for at in range(0, len(hashes), 16))
+        self._pages.collect(live)
+        self.bytes = self._size()
+
+    def _drop(self, icount: int) -> None:
+        order = list(self._times)
+        after = checkpoint_path(self._directory, order[order.index(icount) + 1])
+        gone = checkpoint_path(self._directory, icount)
+        write_atomic(after, Saved.read(after).without(Saved.read(gone)).encode())
+        gone.unlink()
+        del self._times[icount]
+
+
+def _least_missed(times: dict[int, int]) -> int:
+    """The checkpoint (icount -> ms of recording) whose loss leaves the smallest gap for its age; not first or last."""
+    icounts, ms = list(times), list(times.values())
+    now = ms[-1]
+    inner = range(1, len(icounts) - 1)
+    return icounts[min(inner, key=lambda i: ((ms[i + 1] - ms[i - 1] + 1) / (now - ms[i] + 1), i))]

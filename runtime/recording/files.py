@@ -1,0 +1,53 @@
+"""Small helpers of the recording's files: atomic writing, and JSON that notices when it was altered.
+
+docs/format.md, sections "manifest.json" and "closed.json".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from runtime.recording.errors import RecordingError
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a whole file so that it is there completely or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+def read_file(path: Path) -> bytes:
+    """A whole file of the recording; RecordingError if it is not there."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise RecordingError(f"{path} is missing") from None
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror}") from error
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` as readable JSON with an xxh3-64 ``check`` over it."""
+    write_atomic(path, json.dumps(dict(content, check=_check(content)), indent=1).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The inverse of :func:`write_json`; RecordingError if the file was cut or altered."""
+    try:
+        content = json.loads(read_file(path))
+        check = content.pop("check")
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise RecordingError(f"{path} is damaged: not the JSON that was written") from None
+    if check != _check(content):
+        raise RecordingError(f"{path} is damaged: its check does not match")
+    return content
+
+
+def _check(content: dict[str, Any]) -> str:
+    return xxhash.xxh3_64_hexdigest(json.dumps(content, sort_keys=True).encode())

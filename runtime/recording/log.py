@@ -1,0 +1,158 @@
+"""The log: what crossed the border, digests, and how far the recording had come; an MCAP file.
+
+One MCAP message on topic ``history`` is one batch (msgpack, columns), one batch is one zstd chunk with its CRC. A batch
+is written at least once a second, so a log that was cut is good up to its last complete chunk. docs/format.md, "log.mcap".
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgpack
+import zstandard
+from mcap.exceptions import EndOfFile, McapError
+from mcap.records import Chunk, Message
+from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
+from mcap.writer import Writer
+
+from runtime.recording.errors import RecordingError
+
+TOPIC = "history"
+CLOCK, ENTROPY, INPUT = "clock", "entropy", "input:"
+
+
+class Event(NamedTuple):
+    """Something that crossed the border. ``kind`` is "clock" (8 bytes, ns since 1970 UTC, little-endian), "entropy" or
+    "input:CHANNEL"; the first two answer the guest's reads, input comes by itself."""
+
+    icount: int
+    kind: str
+    data: bytes
+
+    @property
+    def asynchronous(self) -> bool:
+        """Input, which replay delivers by icount; the others are asked for by the guest."""
+        return self.kind.startswith(INPUT)
+
+
+class Digest(NamedTuple):
+    """The identity (16 bytes) of the machine's state at ``icount``."""
+
+    icount: int
+    digest: bytes
+
+
+class LogWriter:
+    """Appends batches. ``event`` and ``digest`` only collect and cannot fail; :meth:`flush` writes (or OSError)."""
+
+    def __init__(self, path: Path):
+        self._file = path.open("xb")
+        self._writer = Writer(self._file, chunk_size=1)  # a chunk ends after each message: one batch, one chunk
+        self._writer.start(profile="jitrr", library="jitrr")
+        self._channel = self._writer.register_channel(TOPIC, "msgpack", 0)
+        self._batches = 0
+        self._events: list[Event] = []
+        self._digests: list[Digest] = []
+        self.events = 0
+        self.bytes = 0
+
+    def event(self, icount: int, kind: str, data: bytes) -> None:
+        """Log one event."""
+        self._events.append(Event(icount, kind, data))
+        self.events += 1
+
+    def digest(self, icount: int, digest: bytes) -> None:
+        """Log the identity of the state at ``icount``."""
+        self._digests.append(Digest(icount, digest))
+
+    def flush(self, icount: int, end: dict[str, str] | None = None) -> None:
+        """Write what was collected, and that the recording has reached ``icount``; ``end`` says how it ended."""
+        batch: dict[str, Any] = {"icount": icount}
+        if self._events:
+            batch["events"] = _pack_events(self._events)
+        if self._digests:
+            icounts = _deltas([d.icount for d in self._digests])
+            batch["digests"] = [icounts, b"".join(d.digest for d in self._digests)]
+        if end is not None:
+            batch["end"] = end
+        self._writer.add_message(self._channel, icount, msgpack.packb(batch), icount, self._batches)
+        self._file.flush()
+        self._batches += 1
+        self._events.clear()
+        self._digests.clear()
+        self.bytes = self._file.tell()
+
+    def close(self) -> None:
+        """Write MCAP's summary and index."""
+        self._writer.finish()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Close without a summary: the log ends as after a power cut."""
+        self._file.close()
+
+
+class Log:
+    """A log read back: ``events`` and ``digests`` in order, ``icount`` reached, ``end`` (None if it was cut short)."""
+
+    def __init__(self, path: Path):
+        self.events: list[Event] = []
+        self.digests: list[Digest] = []
+        self.icount = 0
+        self.end: dict[str, str] | None = None
+        for number, message in enumerate(_messages(path)):
+            if message.sequence != number:
+                raise RecordingError(f"{path} is damaged: batch {number} is missing")
+            self._add(msgpack.unpackb(message.data))
+
+    def _add(self, batch: dict[str, Any]) -> None:
+        self.icount = batch["icount"]
+        self.end = batch.get("end")
+        if "events" in batch:
+            self.events += _unpack_events(batch["events"])
+        if "digests" in batch:
+            deltas, joined = batch["digests"]
+            for number, icount in enumerate(accumulate(deltas)):
+                self.digests.append(Digest(icount, joined[number * 16 : number * 16 + 16]))
+
+
+def _deltas(numbers: list[int]) -> list[int]:
+    return [now - before for now, before in zip(numbers, [0, *numbers], strict=False)]
+
+
+def _pack_events(events: list[Event]) -> list[Any]:
+    kinds: dict[str, int] = {}
+    codes = [kinds.setdefault(event.kind, len(kinds)) for event in events]
+    lengths = [len(event.data) for event in events]
+    joined = b"".join(event.data for event in events)
+    return [list(kinds), _deltas([event.icount for event in events]), codes, lengths, joined]
+
+
+def _unpack_events(columns: list[Any]) -> list[Event]:
+    kinds, deltas, codes, lengths, joined = columns
+    ends = list(accumulate(lengths))
+    rows = zip(accumulate(deltas), codes, lengths, ends, strict=True)
+    return [Event(icount, kinds[code], joined[end - length : end]) for icount, code, length, end in rows]
+
+
+def _messages(path: Path) -> Iterator[Message]:
+    """The messages of every complete chunk; RecordingError if one was altered."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise RecordingError(f"cannot read {path}: {error.strerror}") from error
+    with file:
+        try:
+            for record in StreamReader(file, emit_chunks=True).records:
+                if isinstance(record, Chunk):
+                    if not record.uncompressed_crc:
+                        raise RecordingError(f"{path} is damaged: a chunk has no CRC")
+                    yield from (r for r in breakup_chunk(record, validate_crc=True) if isinstance(r, Message))
+        except EndOfFile:
+            return  # cut short: everything before this point is complete
+        except (McapError, CRCValidationError, ValueError, zlib.error, zstandard.ZstdError, MemoryError) as error:
+            raise RecordingError(f"{path} is damaged: {error or type(error).__name__}") from error

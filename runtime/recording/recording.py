@@ -1,0 +1,161 @@
+"""A recording as a directory: what it consists of, how it is created, closed and opened. docs/format.md."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from runtime.config import MachineConfig
+from runtime.recording.checkpoints import Checkpoints, CheckpointWriter
+from runtime.recording.digest import PAGE
+from runtime.recording.errors import RecordingError
+from runtime.recording.files import read_file, read_json, write_atomic, write_json
+from runtime.recording.log import Log, LogWriter
+from runtime.recording.pages import PageReader, PageWriter
+
+#: Version of the format. A reader refuses newer ones; what an older one meant is listed in its ``quirks``.
+FORMAT = 1
+#: Behaviours of this version that a later one may do otherwise and must then imitate; none so far.
+QUIRKS: list[str] = []
+DEFAULT_BUDGET = 1 << 30
+_MANIFEST, _CLOSED, _LOG = "manifest.json", "closed.json", "log.mcap"
+
+
+class RecordingWriter:
+    """A recording being made. ``log`` and ``checkpoints`` are written to; :meth:`close` completes it."""
+
+    def __init__(self, path: Path, config: MachineConfig, budget: int = DEFAULT_BUDGET):
+        self.path = path
+        try:
+            path.mkdir()
+        except FileExistsError:
+            raise RecordingError(f"{path} exists already") from None
+        except OSError as error:
+            raise RecordingError(f"cannot create {path}: {error.strerror}") from error
+        try:
+            self._fill(config, budget)
+        except BaseException:
+            self.discard()
+            raise
+
+    def _fill(self, config: MachineConfig, budget: int) -> None:
+        images = self.path / "images"
+        images.mkdir()
+        for image in config.images():
+            write_atomic(images / image.hash, image.data)
+        self.log = LogWriter(self.path / _LOG)
+        pages = PageWriter(self.path / "pages")
+        self.checkpoints = CheckpointWriter(self.path / "checkpoints", pages, config.memory // PAGE, budget)
+        manifest = {"format": FORMAT, "quirks": QUIRKS, "machine": config.to_dict(), "versions": versions()}
+        write_json(self.path / _MANIFEST, manifest | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def close(self, icount: int, reason: str, message: str = "") -> None:
+        """The recording ends at ``icount``: complete every file, set the clean-close mark. OSError: it stays cut short."""
+        try:
+            self.checkpoints.close()
+            self.log.flush(icount, {"reason": reason, "message": message})
+            self.log.close()
+        except BaseException:
+            self.log.abandon()
+            raise
+        names = sorted(p for p in self.path.rglob("*") if p.is_file())
+        sizes = {str(p.relative_to(self.path)): p.stat().st_size for p in names}
+        log_hash = xxhash.xxh3_128_hexdigest((self.path / _LOG).read_bytes())
+        write_json(self.path / _CLOSED, {"icount": icount, "files": sizes, "log": log_hash})
+
+    def discard(self) -> None:
+        """Remove what was made: the machine could not be built, there is nothing to record."""
+        if hasattr(self, "checkpoints"):
+            self.checkpoints.close()
+            self.log.abandon()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Recording:
+    """A recording, opened for reading. RecordingError if it is none, or damaged; one cut short opens up to its cut."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        if not (path / _MANIFEST).is_file():
+            what = "is not a recording (it has no manifest.json)" if path.exists() else "does not exist"
+            raise RecordingError(f"{path} {what}")
+        self.manifest = read_json(path / _MANIFEST)
+        if self.manifest.get("format") != FORMAT:
+            raise RecordingError(f"{path} has format {self.manifest.get('format')}; this version reads format {FORMAT}")
+        #: Whether it was completed; otherwise it was killed, or its disk was full.
+        self.clean_close = (path / _CLOSED).exists()
+        if self.clean_close:
+            self._check_files(read_json(path / _CLOSED))
+        self.log = Log(path / _LOG)
+        if self.clean_close and self.log.end is None:
+            raise RecordingError(f"{path / _LOG} is damaged: it has no end")
+        #: Length in instructions.
+        self.icount = self.log.icount
+        #: How it ended: a :class:`runtime.machine_api.StopReason` value or a word of the recorder.
+        self.reason = self.log.end["reason"] if self.log.end else "cut short"
+        self.message = self.log.end["message"] if self.log.end else ""
+        self.checkpoints = Checkpoints(path / "checkpoints", self.icount)
+
+    def _check_files(self, closed: dict[str, Any]) -> None:
+        for name, size in closed["files"].items():
+            path = self.path / name
+            if not path.is_file():
+                raise RecordingError(f"{path} is missing")
+            if path.stat().st_size != size:
+                raise RecordingError(f"{path} is damaged: {path.stat().st_size} bytes, not {size}")
+        if xxhash.xxh3_128_hexdigest(read_file(self.path / _LOG)) != closed["log"]:
+            raise RecordingError(f"{self.path / _LOG} is damaged: its hash does not match")
+
+    @cached_property
+    def pages(self) -> PageReader:
+        """The page store, indexed when first needed."""
+        return PageReader(self.path / "pages")
+
+    def config(self, tier: str = "auto") -> MachineConfig:
+        """The machine that was recorded."""
+        return MachineConfig.from_dict(self.manifest["machine"], self._image, tier)
+
+    def _image(self, name: str) -> bytes:
+        data = read_file(self.path / "images" / name)
+        if xxhash.xxh3_128_hexdigest(data) != name:
+            raise RecordingError(f"{self.path / 'images' / name} is damaged: its hash does not match")
+        return data
+
+    def size(self) -> dict[str, int]:
+        """Bytes on disk by part: log, checkpoints (pages included), images, total."""
+        def total(*names: str) -> int:
+            return sum(p.stat().st_size for name in names for p in (self.path / name).rglob("*") if p.is_file())
+
+        checkpoints = total("checkpoints", "pages")
+        log = (self.path / _LOG).stat().st_size
+        return {"log": log, "checkpoints": checkpoints, "images": total("images"), "total": total(".")}
+
+    def info(self) -> dict[str, Any]:
+        """What ``jitrr info --json`` prints."""
+        machine, size = self.manifest["machine"], self.size()
+        return {
+            "path": str(self.path), "format": self.manifest["format"], "icount": self.icount,
+            "arch": machine["arch"], "machine": machine["machine"], "memory": machine["memory"],
+            "shift": machine["shift"], "append": machine["append"], "events": len(self.log.events),
+            "digests": len(self.log.digests), "checkpoints": len(self.checkpoints.icounts), "bytes": size["total"],
+            "bytes_log": size["log"], "bytes_checkpoints": size["checkpoints"], "bytes_images": size["images"],
+            "clean_close": self.clean_close, "reason": self.reason, "message": self.message,
+            "created": self.manifest["created"], "versions": self.manifest["versions"],
+        }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of jitrr and of what it runs on, for people: nothing in a replay depends on them."""
+    found = {}
+    for name in ("jitrr", "llvmlite", "capstone", "numba", "numpy", "mcap"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
