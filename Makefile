@@ -1,0 +1,45 @@
+# One way to do each chore. A fresh checkout needs python3 (3.11 or newer) and make; everything else goes into .venv.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench demo-guest system-tools clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help:
+	@echo "make demo   record, replay and seek a small operating system"
+	@echo "make test   all tests"
+	@echo "make lint   style and types"
+	@echo "make bench  compare with QEMU: the boot of a Debian kernel, a hot loop"
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	    { echo 'make: python3 cannot create a virtual environment; on Debian: apt-get install python3-venv' >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/jitrr demo
+
+test: $(STAMP) system-tools
+	$(BIN)/python -m pytest -n 2 -q
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP) system-tools
+	$(BIN)/python bench/loop.py
+	$(BIN)/python bench/boot.py
+
+# Rebuild the demo guest's shipped bytes from its source (needs binutils).
+demo-guest: system-tools
+	$(MAKE) -C runtime/guests/demo
+
+# What some tests and the benchmarks compare with. Without it they say so and skip: a failure here stops nothing.
+system-tools:
+	@bench/system_tools.sh
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
