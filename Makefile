@@ -14,8 +14,8 @@ help:
 	@echo "make bench  compare with QEMU: the boot of a Debian kernel, a hot loop"
 
 $(STAMP): pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
-	    { echo 'make: python3 cannot create a virtual environment; on Debian: apt-get install python3-venv' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/system-tools python3-venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@
 
@@ -39,7 +39,7 @@ demo-guest: system-tools
 
 # What some tests and the benchmarks compare with. Without it they say so and skip: a failure here stops nothing.
 system-tools:
-	@bench/system_tools.sh
+	@.ci/system-tools
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
