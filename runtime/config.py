@@ -86,7 +86,7 @@ class MachineConfig:
             raise ConfigError(f"the icount shift must be 0 to 10, not {self.shift}")
         if self.initrd is not None and len(self.initrd.data) >= self.memory:
             size = len(self.initrd.data)
-            raise ConfigError(f"the initrd {self.initrd.name} ({size} bytes) is larger than memory ({self.memory} bytes)")
+            raise ConfigError(f"the initrd {self.initrd.name} ({size} bytes) is larger than memory ({self.memory})")
         self.rtc_base_ns()
 
     def rtc_base_ns(self) -> int | None:

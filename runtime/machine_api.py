@@ -9,9 +9,9 @@ The run loop of a machine is, in this order, for as long as ``icount < target``:
     run guest code to exactly min(target, border.next_event(), clock.next_deadline(), a poll's worth of instructions)
 
 So *the state at icount N* is the state before anything that is due at N (input, timers) takes effect:
-:meth:`Machine.run_to` comes back there, a checkpoint and a digest describe it, and the next ``run_to`` begins with what is
-due. Input always goes before timers of the same icount, and ``poll`` is not called again at an icount whose timers have
-run: that keeps live input at the same place in a replay, which finds it by icount alone.
+:meth:`Machine.run_to` comes back there, a checkpoint and a digest describe it, and the next ``run_to`` begins with what
+is due. Input always goes before timers of the same icount, and ``poll`` is not called again at an icount whose timers
+have run: that keeps live input at the same place in a replay, which finds it by icount alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The log: what crossed the border, digests, and how far the recording had come; an MCAP file.
 
 One MCAP message on topic ``history`` is one batch (msgpack, columns), one batch is one zstd chunk with its CRC. A batch
-is written at least once a second, so a log that was cut is good up to its last complete chunk. docs/format.md, "log.mcap".
+is written at least once a second, so a log that was cut is good up to its last complete chunk.
+docs/format.md, "log.mcap".
 """
 
 from __future__ import annotations

@@ -69,6 +69,9 @@ class PageReader:
                 for slot, name in enumerate(hashes):
                     self._where[name] = (path, offset, size, len(hashes), slot)
 
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._where or name == ZERO_HASH
+
     def fetch(self, wanted: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         """(key, content) for every (key, hash) wanted, frame by frame, in no promised order; RecordingError when a page
         is missing or is not what its hash says."""

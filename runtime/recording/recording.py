@@ -56,7 +56,7 @@ class RecordingWriter:
         write_json(self.path / _MANIFEST, manifest | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def close(self, icount: int, reason: str, message: str = "") -> None:
-        """The recording ends at ``icount``: complete every file, set the clean-close mark. OSError: it stays cut short."""
+        """The recording ends at ``icount``: complete all, set the clean-close mark. On OSError it stays cut short."""
         try:
             self.checkpoints.close()
             self.log.flush(icount, {"reason": reason, "message": message})

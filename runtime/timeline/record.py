@@ -1,0 +1,193 @@
+"""Running a machine live, with or without a recording."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.borders import LiveBorder, Recorder
+from runtime.borders.console import ConsoleInput, ConsoleOutput
+from runtime.borders.script import Script
+from runtime.config import MachineConfig
+from runtime.machine_api import IdleForever, Machine, Stop, StopReason
+from runtime.recording.digest import PAGE, PageHashes, encode_state, machine_digest
+from runtime.recording.errors import RecordingError
+from runtime.recording.recording import DEFAULT_BUDGET, RecordingWriter
+from runtime.timeline.build import Factory, build
+from runtime.timeline.progress import Progress
+from runtime.timeline.watch import FOREVER, Limits, Watch
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What is at the other side of a live border."""
+
+    console: ConsoleOutput | None = None
+    terminal: ConsoleInput | None = None
+    script: Script | None = None
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often, in seconds: log flushes (wall time), digests and checkpoints (time it took to run the guest), and the
+    disk budget of the checkpoints in bytes. Checkpoints also never take more than a twentieth of the time."""
+
+    flush: float = 0.5
+    digest: float = 1.0
+    checkpoint: float = 2.0
+    budget: int = DEFAULT_BUDGET
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: ``reason`` is a StopReason value, or "idle", "max-icount", "left", "timeout", a signal's name."""
+
+    icount: int
+    reason: str
+    message: str
+    seconds: float
+
+
+def run(config: MachineConfig, outside: Outside, limits: Limits | None = None, *, progress: Progress | None = None,
+        factory: Factory | None = None) -> Outcome:  # fmt: skip
+    """Run without recording."""
+    limits = limits or Limits()
+    border = LiveBorder(outside.console, outside.terminal, outside.script, config.shift, config.rtc_base_ns())
+    try:
+        machine = build(config, border, factory)
+        with Watch(limits) as watch:
+
+            def poll(icount: int) -> bool:
+                if progress:
+                    progress.update(icount)
+                return watch.reason() is not None
+
+            border.on_poll = poll
+            start = time.monotonic()
+            stop, reason = _run_once(machine, limits)
+            reason = reason or watch.reason() or "left"
+            return Outcome(stop.icount, reason, stop.message, time.monotonic() - start)
+    finally:
+        border.close()
+
+
+def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits | None = None, *, pace: Pace | None = None,
+           progress: Progress | None = None, factory: Factory | None = None) -> Outcome:  # fmt: skip
+    """Run and record into ``path``. Every way of ending closes the recording; RecordingError if the disk fails."""
+    pace = pace or Pace()
+    writer = RecordingWriter(path, config, pace.budget)
+    rtc = config.rtc_base_ns()
+    border = Recorder(writer.log, outside.console, outside.terminal, outside.script, config.shift, rtc)
+    try:
+        try:
+            machine = build(config, border, factory)
+        except BaseException:
+            writer.discard()
+            raise
+        return _Recording(writer, machine, border, limits or Limits(), pace, progress).run()
+    finally:
+        border.close()
+
+
+class _Recording:
+    """The loop of a recording: digests, checkpoints and flushes in between the guest's instructions."""
+
+    def __init__(self, writer: RecordingWriter, machine: Machine, border: Recorder, limits: Limits, pace: Pace,
+                 progress: Progress | None):  # fmt: skip
+        self._writer, self._machine, self._border = writer, machine, border
+        self._limits, self._pace, self._progress = limits, pace, progress
+        self._watch = Watch(limits)
+        self._hashes = PageHashes(len(machine.ram) // PAGE)
+        self._start = self._next_flush = time.monotonic()
+        self._overhead = 0.0
+        self._next_digest = self._next_checkpoint = 0.0
+        self._reached = 0
+
+    def run(self) -> Outcome:
+        with self._watch:
+            try:
+                self._hashes.scan(self._machine.ram)
+                stop, reason = self._loop()
+            except OSError as error:
+                raise self._disk_failed(error) from error
+            except BaseException as error:
+                self._close(self._reached, "error", str(error) or type(error).__name__)
+                raise
+        self._close(stop.icount, reason, stop.message)
+        return Outcome(stop.icount, reason, stop.message, time.monotonic() - self._start)
+
+    def _loop(self) -> tuple[Stop, str]:
+        self._border.on_poll = self._poll
+        while True:
+            self._note()
+            stop, reason = _run_once(self._machine, self._limits)
+            reason = reason or self._watch.reason() or ("left" if self._border.leave else "")
+            if reason:
+                if stop.reason is not StopReason.CRASHED:  # what a crash left half done is no state to come back to
+                    self._digest()
+                return stop, reason
+
+    def _run_time(self) -> float:
+        """Seconds spent running the guest: about what replaying it up to here takes."""
+        return time.monotonic() - self._start - self._border.waited - self._overhead
+
+    def _poll(self, icount: int) -> bool:
+        now = time.monotonic()
+        if now >= self._next_flush:
+            self._flush(icount)
+        if self._progress:
+            self._progress.update(icount, self._writer.log.bytes)
+        return self._watch.reason() is not None or self._run_time() >= min(self._next_digest, self._next_checkpoint)
+
+    def _flush(self, icount: int) -> None:
+        self._writer.log.flush(icount)
+        self._reached = icount
+        self._next_flush = time.monotonic() + self._pace.flush
+
+    def _note(self) -> None:
+        """Write the digest, and the checkpoint if it is time, of the state now."""
+        before, run_time = time.monotonic(), self._run_time()
+        cpu, devices, digest = self._digest()
+        self._flush(self._machine.icount)
+        self._next_digest = run_time + self._pace.digest
+        if run_time < self._next_checkpoint:
+            self._overhead += time.monotonic() - before
+            return
+        log, icount, ram = self._writer.log, self._machine.icount, self._machine.ram
+        ms = int(run_time * 1000)
+        self._writer.checkpoints.save(icount, log.events, ms, cpu, devices, digest, self._hashes.table, ram)
+        cost = time.monotonic() - before
+        self._overhead += cost
+        self._next_checkpoint = run_time + max(self._pace.checkpoint, 20 * cost if icount else 0)
+
+    def _digest(self) -> tuple[bytes, bytes, bytes]:
+        machine = self._machine
+        self._hashes.update(machine.ram, machine.take_dirty_pages())
+        cpu, devices = machine.cpu_state(), encode_state(machine.device_state())
+        digest = machine_digest(cpu, devices, self._hashes.table)
+        self._writer.log.digest(machine.icount, digest)
+        return cpu, devices, digest
+
+    def _close(self, icount: int, reason: str, message: str) -> None:
+        try:
+            self._writer.close(icount, reason, message)
+        except OSError as error:
+            raise self._disk_failed(error) from error
+
+    def _disk_failed(self, error: OSError) -> RecordingError:
+        self._writer.log.abandon()
+        what = f"{self._writer.path}: {error.strerror or error}"
+        return RecordingError(f"cannot write {what}; the recording is good up to instruction {self._reached}")
+
+
+def _run_once(machine: Machine, limits: Limits) -> tuple[Stop, str]:
+    """Run until something happens; the second is why the run is over, "" when it was only interrupted."""
+    target = FOREVER if limits.max_icount is None else limits.max_icount
+    try:
+        stop = machine.run_to(target)
+    except IdleForever as error:
+        return Stop(StopReason.INTERRUPTED, machine.icount, str(error)), "idle"
+    if stop.reason is StopReason.INTERRUPTED:
+        return stop, ""
+    return stop, "max-icount" if stop.reason is StopReason.REACHED else stop.reason.value
