@@ -1,0 +1,122 @@
+"""The ACPI tables of the ``pc`` board (ACPI specification 6.4, chapter 5), placed in the BIOS area of guest RAM."""
+
+from __future__ import annotations
+
+from struct import pack
+
+from runtime.devices import acpi_pm, hpet, ioapic, lapic
+from runtime.machines import aml
+
+AREA, AREA_END = 0xE0000, 0x100000  # where operating systems look for the RSDP, on a multiple of 16
+SCI_IRQ = 9
+RESET_PORT, RESET_VALUE = 0xCF9, 0x06
+CENTURY_INDEX = 0x32
+
+_OEM = b"JITRR "
+_FADT_FLAGS = 1 << 0 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 10  # WBINVD, C1, no sleep button, no RTC wake, reset register
+_BOOT_LEGACY_DEVICES, _BOOT_8042 = 1, 2
+_LEVEL_HIGH = 0xD
+
+
+def checksum(data: bytes | bytearray) -> int:
+    """The byte that makes ``data`` sum to zero."""
+    return -sum(data) & 0xFF
+
+
+def table(signature: bytes, revision: int, body: bytes) -> bytes:
+    """A system description table: the common header and ``body``."""
+    header = pack("<4sIBB6s8sI4sI", signature, 36 + len(body), revision, 0, _OEM, b"JITRRPC ", 1, b"JITR", 1)
+    data = bytearray(header + body)
+    data[9] = checksum(data)
+    return bytes(data)
+
+
+def madt() -> bytes:
+    """One local APIC, one I/O APIC; IRQ 0 arrives at input 2, the SCI is level-triggered and active high."""
+    return table(
+        b"APIC",
+        3,
+        pack("<II", lapic.BASE, 1)  # the pair of 8259 is there too
+        + pack("<BBBBI", 0, 8, 0, 0, 1)
+        + pack("<BBBBII", 1, 12, 0, 0, ioapic.BASE, 0)
+        + pack("<BBBBIH", 2, 10, 0, 0, 2, 0)
+        + pack("<BBBBIH", 2, 10, 0, SCI_IRQ, SCI_IRQ, _LEVEL_HIGH)
+        + pack("<BBBHB", 4, 6, 0xFF, 0, 1),  # NMI arrives at LINT1
+    )
+
+
+def _port(address: int, bits: int, access: int) -> bytes:
+    """A generic address structure for an I/O port."""
+    return pack("<BBBBQ", 1, bits, 0, access, address)
+
+
+def fadt(facs: int, dsdt: int) -> bytes:
+    """Fixed hardware: the PM1a block and timer, the reset register, no SMI command, no general purpose events."""
+    event, control, timer = acpi_pm.BASE, acpi_pm.BASE + 4, acpi_pm.BASE + 8
+    body = pack("<IIBBH", facs, dsdt, 0, 0, SCI_IRQ)
+    body += pack("<IBBBB", 0, 0, 0, 0, 0)  # SMI_CMD, ACPI_ENABLE, ACPI_DISABLE, S4BIOS_REQ, PSTATE_CNT
+    body += pack("<8I", event, 0, control, 0, 0, timer, 0, 0)
+    body += pack("<8B", 4, 2, 0, 4, 0, 0, 0, 0)
+    body += pack("<HHHHBBBBB", 0xFFF, 0xFFF, 0, 0, 0, 0, 0, 0, CENTURY_INDEX)
+    body += pack("<HBI", _BOOT_LEGACY_DEVICES | _BOOT_8042, 0, _FADT_FLAGS)
+    body += _port(RESET_PORT, 8, 1) + pack("<BHB", RESET_VALUE, 0, 0) + pack("<QQ", facs, dsdt)
+    none = bytes(12)
+    body += _port(event, 32, 2) + none + _port(control, 16, 2) + none + none + _port(timer, 32, 3) + none + none
+    return table(b"FACP", 3, body)
+
+
+def dsdt(has_hpet: bool) -> bytes:
+    """The soft-off state and the devices that cannot be found by probing."""
+    devices = [
+        _pnp_device("RTC", "PNP0B00", aml.io_ports(0x70, 2), aml.irq(8)),
+        _pnp_device("KBD", "PNP0303", aml.io_ports(0x60, 1), aml.io_ports(0x64, 1), aml.irq(1)),
+        _pnp_device("MOU", "PNP0F13", aml.irq(12)),
+        _pnp_device("COM1", "PNP0501", aml.io_ports(0x3F8, 8), aml.irq(4)),
+    ]
+    if has_hpet:
+        devices.append(_pnp_device("HPET", "PNP0103", aml.memory32(hpet.BASE, hpet.SIZE)))
+    sleep = aml.integer(acpi_pm.SLEEP_S5)
+    soft_off = aml.name("\\_S5", aml.package(sleep, sleep, aml.integer(0), aml.integer(0)))
+    return table(b"DSDT", 2, soft_off + aml.scope("\\_SB", *devices))
+
+
+def _pnp_device(path: str, identifier: str, *descriptors: bytes) -> bytes:
+    return aml.device(
+        path,
+        aml.name("_HID", aml.eisa_id(identifier)),
+        aml.name("_UID", aml.integer(1)),
+        aml.name("_STA", aml.integer(0x0F)),
+        aml.name("_CRS", aml.resources(*descriptors)),
+    )
+
+
+def hpet_table() -> bytes:
+    """Where the HPET is and what it can do."""
+    body = pack("<IBBBBQBHB", hpet.CAPABILITIES & 0xFFFFFFFF, 0, 64, 0, 0, hpet.BASE, 0, 100, 0)
+    return table(b"HPET", 1, body)
+
+
+def install(ram: memoryview, *, has_hpet: bool = False) -> int:
+    """Write all tables into guest RAM; the address of the RSDP. ValueError if they do not fit."""
+    at = AREA + 64  # the RSDP comes first
+
+    def place(data: bytes) -> int:
+        nonlocal at
+        address = -(-at // 64) * 64
+        at = address + len(data)
+        if at > AREA_END:
+            raise ValueError(f"the ACPI tables need {at - AREA} bytes, the BIOS area has {AREA_END - AREA}")
+        ram[address:at] = data
+        return address
+
+    facs = place(pack("<4sIIIIIQB31x", b"FACS", 64, 0, 0, 0, 0, 0, 1))
+    tables = [place(fadt(facs, place(dsdt(has_hpet)))), place(madt())]
+    if has_hpet:
+        tables.append(place(hpet_table()))
+    rsdt = place(table(b"RSDT", 1, pack(f"<{len(tables)}I", *tables)))
+    xsdt = place(table(b"XSDT", 1, pack(f"<{len(tables)}Q", *tables)))
+    rsdp = bytearray(pack("<8sB6sBIIQB3x", b"RSD PTR ", 0, _OEM, 2, rsdt, 36, xsdt, 0))
+    rsdp[8] = checksum(rsdp[:20])
+    rsdp[32] = checksum(rsdp)
+    ram[AREA : AREA + 36] = rsdp
+    return AREA

@@ -1,0 +1,86 @@
+"""Loads an ELF image by its program headers and enters it as the Multiboot specification (0.6.96, chapter 3.2) says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import pack, unpack_from
+
+from runtime.machines.memory_map import EXTENDED, USABLE_LOW, ram_ranges
+
+MAGIC = 0x2BADB002
+GDT, INFO, COMMAND_LINE = 0x6000, 0x7000, 0x7100
+COMMAND_LINE_SIZE = 0x8000 - COMMAND_LINE
+CODE_SELECTOR, DATA_SELECTOR = 0x08, 0x10
+_GDT_ENTRIES = (0, 0x00CF9A00_0000FFFF, 0x00CF9200_0000FFFF)
+_HAS_MEMORY, _HAS_COMMAND_LINE = 1, 4
+_LOADABLE = 1
+
+
+@dataclass(frozen=True)
+class ElfEntry:
+    """The processor state at entry: 32-bit protected mode, paging off, interrupts off, flat segments."""
+
+    eip: int
+    eax: int
+    ebx: int  # the information structure
+    gdt_base: int
+    gdt_limit: int
+    code_selector: int
+    data_selector: int
+
+
+def _segments(image: bytes) -> tuple[int, list[tuple[int, bytes, int]]]:
+    """Entry point and (physical address, file contents, size in memory) of each loadable segment."""
+    if image[:4] != b"\x7fELF" or len(image) < 64 or image[4] not in (1, 2) or image[5] != 1:
+        raise ValueError("not a little-endian ELF image")
+    wide = image[4] == 2
+    entry, table = unpack_from("<QQ" if wide else "<II", image, 24)
+    size, count = unpack_from("<HH", image, 54 if wide else 42)
+    if table + size * count > len(image):
+        raise ValueError("the ELF image is cut short")
+    segments = []
+    for index in range(count):
+        at = table + index * size
+        if wide:
+            kind, _, offset, _, address, in_file, in_memory = unpack_from("<IIQQQQQ", image, at)
+        else:
+            kind, offset, _, address, in_file, in_memory = unpack_from("<IIIIII", image, at)
+        if kind != _LOADABLE or not in_memory:
+            continue
+        if offset + in_file > len(image) or in_file > in_memory:
+            raise ValueError("the ELF image is cut short")
+        segments.append((address, image[offset : offset + in_file], in_memory))
+    if not segments:
+        raise ValueError("the ELF image has no loadable segment")
+    return entry, segments
+
+
+def load_elf(ram: memoryview, image: bytes, command_line: str = "") -> ElfEntry:
+    """Put ``image`` (ELF32 or ELF64) and a Multiboot information structure into ``ram``; how to start it.
+
+    Segments go to their physical addresses. ValueError with one clear line for an image that cannot be loaded.
+    """
+    entry, segments = _segments(image)
+    text = command_line.encode() + b"\0"
+    if len(text) > COMMAND_LINE_SIZE:
+        raise ValueError(f"the command line has {len(text) - 1} bytes, at most {COMMAND_LINE_SIZE - 1} are possible")
+    memory = ram_ranges(len(ram))[0].size
+    for address, data, size in segments:
+        if address + size > memory:
+            raise ValueError(f"an ELF segment at {address:#x} ends beyond the machine's {memory >> 20} MiB of memory")
+        if address < COMMAND_LINE + COMMAND_LINE_SIZE and address + size > GDT:
+            raise ValueError(f"an ELF segment at {address:#x} overlaps the boot information at {GDT:#x}")
+        ram[address : address + size] = data + bytes(size - len(data))
+    flags = _HAS_MEMORY | _HAS_COMMAND_LINE
+    info = pack("<5I", flags, USABLE_LOW >> 10, (memory - EXTENDED) >> 10, 0, COMMAND_LINE)
+    for at, data in ((GDT, pack("<3Q", *_GDT_ENTRIES)), (INFO, info.ljust(0x100, b"\0")), (COMMAND_LINE, text)):
+        ram[at : at + len(data)] = data
+    return ElfEntry(
+        eip=entry,
+        eax=MAGIC,
+        ebx=INFO,
+        gdt_base=GDT,
+        gdt_limit=8 * len(_GDT_ENTRIES) - 1,
+        code_selector=CODE_SELECTOR,
+        data_selector=DATA_SELECTOR,
+    )

@@ -1,0 +1,41 @@
+"""Where a PC's RAM is in its physical address space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LOW_TOP = 0xC0000000  # RAM above this many bytes continues at 4 GiB: the gap belongs to devices
+HIGH_BASE = 1 << 32
+USABLE_LOW, BIOS_AREA, EXTENDED = 0x9FC00, 0xE0000, 0x100000
+VIDEO = 0xA0000
+E820_RAM, E820_RESERVED = 1, 2
+
+
+@dataclass(frozen=True)
+class RamRange:
+    """``size`` bytes of RAM from ``offset`` on appear at guest physical address ``base``."""
+
+    base: int
+    offset: int
+    size: int
+
+
+def ram_ranges(size: int) -> list[RamRange]:
+    """Where ``size`` bytes of RAM appear (video memory and the BIOS area are RAM too)."""
+    low = min(size, LOW_TOP)
+    ranges = [RamRange(0, 0, low)]
+    if size > low:
+        ranges.append(RamRange(HIGH_BASE, low, size - low))
+    return ranges
+
+
+def e820(size: int) -> list[tuple[int, int, int]]:
+    """The map that a BIOS would report: (base, size, type)."""
+    low, *high = ram_ranges(size)
+    return [
+        (0, USABLE_LOW, E820_RAM),
+        (USABLE_LOW, VIDEO - USABLE_LOW, E820_RESERVED),
+        (BIOS_AREA, EXTENDED - BIOS_AREA, E820_RESERVED),
+        (EXTENDED, low.size - EXTENDED, E820_RAM),
+        *((part.base, part.size, E820_RAM) for part in high),
+    ]

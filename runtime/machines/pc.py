@@ -1,0 +1,157 @@
+"""The ``pc`` board: an IBM PC compatible with ACPI and one processor. What is where: :meth:`PcBoard._map`."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from runtime.border import Border
+from runtime.bus import Bus
+from runtime.clock import VirtualClock
+from runtime.device import Device, Registers, State
+from runtime.devices import acpi_pm, hpet, ioapic, lapic, vga
+from runtime.devices.acpi_pm import AcpiPm
+from runtime.devices.debug_port import DebugPorts
+from runtime.devices.hpet import Hpet
+from runtime.devices.i8042 import I8042
+from runtime.devices.i8254 import I8254
+from runtime.devices.i8259 import PicPair
+from runtime.devices.ioapic import IoApic
+from runtime.devices.lapic import Lapic
+from runtime.devices.mc146818 import Mc146818
+from runtime.devices.ps2 import Keyboard, Mouse
+from runtime.devices.reset_ports import ResetPorts
+from runtime.devices.uart16550 import Uart16550
+from runtime.devices.vga import Vga
+from runtime.interrupts import Line, ProcessorPins
+from runtime.machines import acpi
+
+TIMER_IRQ, KEYBOARD_IRQ, SERIAL_IRQ, RTC_IRQ, MOUSE_IRQ = 0, 1, 4, 8, 12
+TIMER_PIN = 2  # of the I/O APIC: its input 0 is the 8259A pair
+
+
+class PcBoard:
+    """All devices of the machine, wired. ``io`` and ``mmio`` are what the processor's accesses go to.
+
+    The constructor makes no noise at the border: call :meth:`reset` to switch on, or :meth:`restore` to continue. The
+    processor reads ``apic`` for IA32_APIC_BASE (``base``, ``write_base``), CR8 (``tpr`` >> 4) and IA32_TSC_DEADLINE.
+    """
+
+    def __init__(
+        self, clock: VirtualClock, border: Border, ram: memoryview, pins: ProcessorPins, *, has_hpet: bool = False
+    ):
+        self.ram, self.pins, self.has_hpet = ram, pins, has_hpet
+        self.io, self.mmio = Bus("I/O port"), Bus("memory")
+        self.intr = Line(pins.set_intr)
+        self.irqs = [Line(partial(self._set_irq, number)) for number in range(16)]
+        self.inputs = {pin: Line(partial(self._set_pin, pin)) for pin in range(16, ioapic.PINS)}
+        self._pit_line = Line(partial(self._set_legacy, TIMER_IRQ))
+        self._rtc_line = Line(partial(self._set_legacy, RTC_IRQ))
+        self._pic_line = Line(self._set_pic_output)
+
+        self.pic = PicPair("pic", self._pic_line)
+        self.apic = Lapic("lapic", clock, self.intr, pins.nmi, self.pic.acknowledge, self._end_of_interrupt)
+        self.ioapic = IoApic("ioapic", self.apic)
+        self.pit = I8254("pit", clock, self._pit_line)
+        self.rtc = Mc146818("rtc", clock, self._rtc_line, border)
+        self.pm = AcpiPm("acpi_pm", clock, self.irqs[acpi.SCI_IRQ], pins, border)
+        self.resets = ResetPorts("reset_ports", pins)
+        self.keyboard, self.mouse = Keyboard("keyboard", border), Mouse("mouse", border)
+        self.i8042 = I8042("i8042", self.keyboard, self.mouse, self.irqs[KEYBOARD_IRQ], self.irqs[MOUSE_IRQ], pins)
+        self.serial = Uart16550("serial0", clock, self.irqs[SERIAL_IRQ], border)
+        self.vga = Vga("vga", clock)
+        self.debug = DebugPorts("debug", border)
+        self.hpet = Hpet("hpet", clock, self.inputs, (self.irqs[TIMER_IRQ], self.irqs[RTC_IRQ])) if has_hpet else None
+        self.rtc.set_memory_size(len(ram))
+        self._map()
+
+    def _map(self) -> None:
+        ports: tuple[tuple[int, int, str, Registers], ...] = (
+            (0x20, 2, "pic", self.pic.master_ports),
+            (0x40, 4, "pit", self.pit.ports),
+            (0x60, 1, "i8042 data", self.i8042.data_port),
+            (0x61, 1, "port 61", self.pit.port61),
+            (0x64, 1, "i8042 command", self.i8042.command_port),
+            (0x70, 2, "rtc", self.rtc.ports),
+            (0x80, 1, "post", self.debug.post),
+            (0x92, 1, "port 92", self.resets.port92),
+            (0xA0, 2, "pic 2", self.pic.slave_ports),
+            (0xE9, 1, "debug console", self.debug.console),
+            (vga.BASE, vga.SIZE, "vga", self.vga.ports),
+            (0x3F8, 8, "serial0", self.serial.ports),
+            (0x4D0, 2, "elcr", self.pic.elcr_ports),
+            (acpi_pm.BASE, acpi_pm.SIZE, "acpi pm", self.pm.registers),
+            (0xCF8, 8, "pci configuration", self.resets.pci),
+        )
+        memory: list[tuple[int, int, str, Registers]] = [
+            (ioapic.BASE, ioapic.SIZE, "ioapic", self.ioapic.registers),
+            (lapic.BASE, lapic.SIZE, "lapic", self.apic.registers),
+        ]
+        if self.hpet:
+            memory.append((hpet.BASE, hpet.SIZE, "hpet", self.hpet.registers))
+        for row in ports:
+            self.io.map(*row)
+        for row in memory:
+            self.mmio.map(*row)
+
+    # Wiring
+
+    def _set_irq(self, number: int, level: bool) -> None:
+        """An ISA interrupt line goes to both controllers; the guest masks one of them."""
+        self.pic.set_input(number, level)
+        self.ioapic.set_input(TIMER_PIN if number == TIMER_IRQ else number, level)
+
+    def _set_pin(self, pin: int, level: bool) -> None:
+        self.ioapic.set_input(pin, level)
+
+    def _set_legacy(self, number: int, level: bool) -> None:
+        """PIT and RTC are cut off while the HPET stands in for them."""
+        if not (self.hpet and self.hpet.legacy):
+            self.irqs[number].set(level)
+
+    def _set_pic_output(self, level: bool) -> None:
+        self.apic.set_lint0(level)
+        self.ioapic.set_input(0, level)
+
+    def _end_of_interrupt(self, vector: int) -> None:
+        self.ioapic.eoi(vector)
+
+    def acknowledge(self) -> int:
+        """The processor takes an interrupt: its vector (the spurious one if none is waiting any more)."""
+        return self.apic.acknowledge()
+
+    # The machine's life
+
+    def devices(self) -> list[Device]:
+        """All devices in the order in which they are reset and saved."""
+        found: list[Device] = [
+            self.pic, self.apic, self.ioapic, self.pit, self.rtc, self.pm, self.resets, self.keyboard, self.mouse,
+            self.i8042, self.serial, self.vga, self.debug,
+        ]  # fmt: skip
+        return [*found, self.hpet] if self.hpet else found
+
+    def _lines(self) -> list[Line]:
+        own = [self.intr, self._pic_line, self._pit_line, self._rtc_line]
+        return [*own, *self.irqs, *self.inputs.values()]
+
+    def reset(self) -> None:
+        """Switch on, or reset: every device in its power-on state. The clock goes on."""
+        for device in self.devices():
+            device.reset()
+
+    def install_acpi(self) -> int:
+        """Write the ACPI tables into RAM; the address of their root pointer."""
+        return acpi.install(self.ram, has_hpet=self.has_hpet)
+
+    def save(self) -> State:
+        """States of all devices by name, and the levels of the wires between them. Timers are saved by the clock."""
+        state: State = {device.name: device.save() for device in self.devices()}
+        state["lines"] = [line.level for line in self._lines()]
+        return state
+
+    def restore(self, state: State) -> None:
+        """The inverse of :meth:`save`; nothing is signalled but the processor's interrupt pin, once."""
+        for device in self.devices():
+            device.restore(state[device.name])
+        for line, level in zip(self._lines(), state["lines"], strict=True):
+            line.level = level
+        self.pins.set_intr(self.intr.level)
