@@ -25,6 +25,9 @@ import numpy as np
 
 from runtime.device import State
 
+#: Further than any guest goes: the target of a run without end. Fits a signed 64-bit counter with room to spare.
+FOREVER = 1 << 62
+
 
 class StopReason(Enum):
     """Why :meth:`Machine.run_to` came back."""
@@ -65,11 +68,7 @@ class MachineBorder(Protocol):
     def idle(self, icount: int, deadline: int | None) -> int:
         """The guest is halted; ``deadline`` is its next timer. Returns the icount to continue at, later than ``icount``
         (warp, or earlier when input arrived; the next ``poll`` or ``deliver_due`` delivers it, so poll before halting
-        again). Raises :class:`IdleForever` when nothing can ever wake the guest."""
-
-
-class IdleForever(Exception):
-    """The guest is halted and nothing will ever wake it."""
+        again). When nothing can ever wake the guest, the next ``poll`` asks to stop."""
 
 
 class Machine(Protocol):

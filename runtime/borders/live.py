@@ -12,7 +12,6 @@ from collections.abc import Callable
 from runtime.border import Sink
 from runtime.borders.console import ConsoleInput, ConsoleOutput, NoInput
 from runtime.borders.script import STOP, Script
-from runtime.machine_api import IdleForever
 from runtime.recording.log import CLOCK, ENTROPY, INPUT, LogWriter
 
 _CONSOLE = "serial0"
@@ -33,8 +32,8 @@ class LiveBorder:
         self.on_poll: Callable[[int], bool] = lambda icount: False
         #: Seconds that an idle guest waited in real time.
         self.waited = 0.0
-        #: The person, or the script, asked to end the run.
-        self.leave = False
+        #: Why the run is to end, if so: "left" (the person or the script asked), "idle" (nothing can wake the guest).
+        self.leave = ""
         self._console = console or ConsoleOutput(None)
         self._terminal: ConsoleInput = terminal or NoInput()
         self._script = script or Script()
@@ -74,7 +73,7 @@ class LiveBorder:
             return
         for step in self._script.take(icount):
             if step.channel == STOP:
-                self.leave = True
+                self.leave = "left"
             elif step.channel in self._sinks:
                 self._sinks[step.channel](step.data)
 
@@ -82,7 +81,8 @@ class LiveBorder:
         """Show output, collect what was typed and hand over the beginning of it."""
         self._console.flush()
         self._typed += self._terminal.read()
-        self.leave = self.leave or self._terminal.leave
+        if self._terminal.leave:
+            self.leave = "left"
         if self.on_poll(icount) or self.leave:
             return True
         if self._typed and _CONSOLE in self._sinks:
@@ -101,7 +101,8 @@ class LiveBorder:
         if self._terminal.interactive or (target is None and self._terminal.open):
             return self._wait(icount, target)
         if target is None:
-            raise IdleForever(f"the guest is halted at instruction {icount} and nothing can wake it")
+            self.leave = "idle"
+            return icount + 1
         return target
 
     def close(self) -> None:

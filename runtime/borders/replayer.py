@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from runtime.border import Sink
 from runtime.borders.console import ConsoleOutput
-from runtime.machine_api import IdleForever
+from runtime.machine_api import FOREVER
 from runtime.recording.errors import Divergence
 from runtime.recording.log import CLOCK, ENTROPY, INPUT, Event
 
@@ -89,11 +89,9 @@ class Replayer:
         return self.on_poll(icount)
 
     def idle(self, icount: int, deadline: int | None) -> int:
-        """Warp to the deadline or the next logged input."""
+        """Warp to the deadline or the next logged input; with neither, as far as the replay is to go."""
         known = [at for at in (deadline, self.next_event()) if at is not None]
-        if not known:
-            raise IdleForever(f"the guest is halted at instruction {icount} and nothing can wake it")
-        return max(icount + 1, min(known))
+        return max(icount + 1, min(known)) if known else FOREVER
 
     def close(self) -> None:
         """Show what is left."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,7 +95,8 @@ class LogWriter:
 
     def abandon(self) -> None:
         """Close without a summary: the log ends as after a power cut."""
-        self._file.close()
+        with suppress(OSError):  # a full disk refuses what is buffered; the file is closed all the same
+            self._file.close()
 
 
 class Log:

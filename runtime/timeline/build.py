@@ -14,11 +14,15 @@ Factory = Callable[[MachineConfig, Any], Machine]
 
 def build(config: MachineConfig, border: Any, factory: Factory | None = None) -> Machine:
     """The machine of ``config``; ConfigError when the user asked for something that cannot be."""
-    if factory is None:
-        from runtime.machine import make_machine as factory  # late: it brings LLVM with it
     try:
-        return factory(config, border)
+        return (factory or _default())(config, border)
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(str(error)) from error
+
+
+def _default() -> Factory:
+    from runtime.machine import make_machine  # late: it brings LLVM with it
+
+    return make_machine

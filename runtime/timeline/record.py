@@ -10,13 +10,13 @@ from runtime.borders import LiveBorder, Recorder
 from runtime.borders.console import ConsoleInput, ConsoleOutput
 from runtime.borders.script import Script
 from runtime.config import MachineConfig
-from runtime.machine_api import IdleForever, Machine, Stop, StopReason
+from runtime.machine_api import FOREVER, Machine, Stop, StopReason
 from runtime.recording.digest import PAGE, PageHashes, encode_state, machine_digest
 from runtime.recording.errors import RecordingError
 from runtime.recording.recording import DEFAULT_BUDGET, RecordingWriter
 from runtime.timeline.build import Factory, build
 from runtime.timeline.progress import Progress
-from runtime.timeline.watch import FOREVER, Limits, Watch
+from runtime.timeline.watch import Limits, Watch
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Outside:
 
 @dataclass(frozen=True)
 class Pace:
-    """How often, in seconds: log flushes (wall time), digests and checkpoints (time it took to run the guest), and the
-    disk budget of the checkpoints in bytes. Checkpoints also never take more than a twentieth of the time."""
+    """How often, in seconds: log flushes (wall time), digests and checkpoints (time it took to run the guest), and
+    the disk budget of the checkpoints in bytes. Checkpoints also never take more than a twentieth of the time."""
 
     flush: float = 0.5
     digest: float = 1.0
@@ -41,7 +41,8 @@ class Pace:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: ``reason`` is a StopReason value, or "idle", "max-icount", "left", "timeout", a signal's name."""
+    """How a run ended: ``reason`` is a StopReason value, or "idle" (halted for good), "max-icount", "left", "timeout",
+    a signal's name."""
 
     icount: int
     reason: str
@@ -66,14 +67,15 @@ def run(config: MachineConfig, outside: Outside, limits: Limits | None = None, *
             border.on_poll = poll
             start = time.monotonic()
             stop, reason = _run_once(machine, limits)
-            reason = reason or watch.reason() or "left"
+            reason = reason or watch.reason() or border.leave
             return Outcome(stop.icount, reason, stop.message, time.monotonic() - start)
     finally:
         border.close()
 
 
-def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits | None = None, *, pace: Pace | None = None,
-           progress: Progress | None = None, factory: Factory | None = None) -> Outcome:  # fmt: skip
+def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits | None = None, *,
+           pace: Pace | None = None, progress: Progress | None = None,
+           factory: Factory | None = None) -> Outcome:  # fmt: skip
     """Run and record into ``path``. Every way of ending closes the recording; RecordingError if the disk fails."""
     pace = pace or Pace()
     writer = RecordingWriter(path, config, pace.budget)
@@ -122,7 +124,7 @@ class _Recording:
         while True:
             self._note()
             stop, reason = _run_once(self._machine, self._limits)
-            reason = reason or self._watch.reason() or ("left" if self._border.leave else "")
+            reason = reason or self._watch.reason() or self._border.leave
             if reason:
                 if stop.reason is not StopReason.CRASHED:  # what a crash left half done is no state to come back to
                     self._digest()
@@ -184,10 +186,7 @@ class _Recording:
 def _run_once(machine: Machine, limits: Limits) -> tuple[Stop, str]:
     """Run until something happens; the second is why the run is over, "" when it was only interrupted."""
     target = FOREVER if limits.max_icount is None else limits.max_icount
-    try:
-        stop = machine.run_to(target)
-    except IdleForever as error:
-        return Stop(StopReason.INTERRUPTED, machine.icount, str(error)), "idle"
+    stop = machine.run_to(target)
     if stop.reason is StopReason.INTERRUPTED:
         return stop, ""
     return stop, "max-icount" if stop.reason is StopReason.REACHED else stop.reason.value

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any
 
-#: Further than any guest goes; fits a signed 64-bit counter with room to spare.
-FOREVER = 1 << 62
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -27,7 +25,7 @@ class Interrupted(Exception):
 
 
 class Watch:
-    """Says why to stop, if so. As a context manager it catches SIGINT, SIGTERM and SIGHUP; a second one is not waited for."""
+    """Says why to stop, if so. Entered, it catches SIGINT, SIGTERM and SIGHUP; a second one ends it at once."""
 
     def __init__(self, limits: Limits | None = None):
         timeout = limits.timeout if limits else None
