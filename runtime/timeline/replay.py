@@ -103,6 +103,10 @@ class Replay:
         devices = decode_state(encode_state(machine.device_state()))
         self._kept[self.icount] = _Place(self.icount, machine.cpu_state(), devices, table, self._border.position)
 
+    def return_to(self, icount: int) -> None:
+        """Back to the temporary checkpoint at ``icount``."""
+        self._restore(self._kept[icount])
+
     def forget(self) -> None:
         """Drop the temporary checkpoints."""
         self._kept.clear()
