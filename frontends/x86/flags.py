@@ -1,0 +1,274 @@
+"""Arithmetic flags: lazy recipes in the CPU block (state.CC_*), conditions, and the rows that set and read them.
+
+In a compiled region the emitter's ``notes["flags"]`` remembers the recipe's SSA values, so that a comparison and the jump
+behind it become one machine comparison. SDM volume 1, 3.4.3 and appendix B.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frontends.x86.state import AF, CC_ADD, CC_EFL, CC_SUB, CF, OF, PF, SF, ZF
+from jitrr.microops.table import row, rows
+
+INTS = (8, 16, 32, 64)
+#: Condition codes in encoding order.
+CONDITIONS = ("o", "no", "b", "ae", "z", "nz", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g")
+
+
+def set_lazy(e: Any, kind: int, w: int, a: str, b: str, res: str) -> None:
+    """Flags of an addition or subtraction of ``w`` bits."""
+    e.set("cc_op", kind)
+    e.set("cc_a", e.sext(w, a))
+    e.set("cc_b", e.sext(w, b))
+    e.set("cc_res", e.sext(w, res))
+    e.notes["flags"] = (kind, w, a, b, res)
+
+
+def set_logic(e: Any, w: int, res: str) -> None:
+    """Flags of a logic operation: CF = OF = AF = 0."""
+    set_lazy(e, CC_SUB, w, res, "0", res)
+
+
+def set_bits(e: Any, bits: str) -> None:
+    """All six flags, as an i64 in RFLAGS positions (other bits must be zero)."""
+    e.set("cc_op", CC_EFL)
+    e.set("cc_a", bits)
+    e.notes["flags"] = (CC_EFL, 64, bits, "0", "0")
+
+
+def zsp(e: Any, w: int, res: str) -> str:
+    """ZF, SF and PF of a result, as i64 bits."""
+    low = e.trunc(w, res, 8)
+    even = e.icmp("eq", 8, e.bin("and", 8, e.intrinsic("ctpop", 8, low), 1), 0)
+    zero, sign = e.icmp("eq", w, res, 0), e.icmp("slt", w, res, 0)
+    bits = e.bin("or", 64, e.select(even, 64, PF, 0), e.select(zero, 64, ZF, 0))
+    return e.bin("or", 64, bits, e.select(sign, 64, SF, 0))
+
+
+def flag(e: Any, condition: str, bit: int) -> str:
+    """An i1 as a flag bit (i64)."""
+    return e.select(condition, 64, bit, 0)
+
+
+def any_of(e: Any, *bits: str) -> str:
+    """The union of i64 flag bits."""
+    total = bits[0]
+    for b in bits[1:]:
+        total = e.bin("or", 64, total, b)
+    return total
+
+
+def _parts(e: Any) -> tuple[str, str, str, str]:
+    return e.get("cc_op"), e.get("cc_a"), e.get("cc_b"), e.get("cc_res")
+
+
+def _lazy_carry(e: Any, op: str, a: str, b: str, res: str) -> str:
+    """i64 whose sign bit is CF, for CC_ADD and CC_SUB."""
+    sub = e.icmp("eq", 64, op, CC_SUB)
+    x = e.bin("xor", 64, a, e.select(sub, 64, -1, 0))
+    r = e.bin("xor", 64, res, e.select(sub, 64, 0, -1))
+    return e.bin("or", 64, e.bin("and", 64, x, b), e.bin("and", 64, e.bin("or", 64, x, b), r))
+
+
+def _lazy_overflow(e: Any, op: str, a: str, b: str, res: str) -> str:
+    """i64 whose sign bit is OF, for CC_ADD and CC_SUB."""
+    sub = e.icmp("eq", 64, op, CC_SUB)
+    first = e.bin("xor", 64, res, a)
+    second = e.bin("xor", 64, b, e.select(sub, 64, a, res))
+    return e.bin("and", 64, first, second)
+
+
+def _bit(e: Any, bits: str, mask: int) -> str:
+    return e.icmp("ne", 64, e.bin("and", 64, bits, mask), 0)
+
+
+def _negative(e: Any, value: str) -> str:
+    return e.icmp("slt", 64, value, 0)
+
+
+def _lazy_condition(e: Any, cc: str, op: str, a: str, b: str, res: str) -> str:
+    """Condition (without negation) from a CC_ADD or CC_SUB recipe."""
+    if cc == "z":
+        return e.icmp("eq", 64, res, 0)
+    if cc == "s":
+        return _negative(e, res)
+    if cc == "p":
+        return e.icmp("eq", 8, e.bin("and", 8, e.intrinsic("ctpop", 8, e.trunc(64, res, 8)), 1), 0)
+    if cc == "b":
+        return _negative(e, _lazy_carry(e, op, a, b, res))
+    if cc == "o":
+        return _negative(e, _lazy_overflow(e, op, a, b, res))
+    if cc == "be":
+        return e.bin("or", 1, _negative(e, _lazy_carry(e, op, a, b, res)), e.icmp("eq", 64, res, 0))
+    less = _negative(e, e.bin("xor", 64, res, _lazy_overflow(e, op, a, b, res)))
+    return less if cc == "l" else e.bin("or", 1, less, e.icmp("eq", 64, res, 0))
+
+
+def _bits_condition(e: Any, cc: str, bits: str) -> str:
+    masks = {"z": ZF, "s": SF, "p": PF, "b": CF, "o": OF, "be": CF | ZF}
+    if cc in masks:
+        return _bit(e, bits, masks[cc])
+    less = e.icmp("ne", 1, _bit(e, bits, SF), _bit(e, bits, OF))
+    return less if cc == "l" else e.bin("or", 1, less, _bit(e, bits, ZF))
+
+
+_SUB_COMPARE = {"z": "eq", "b": "ult", "be": "ule", "l": "slt", "le": "sle"}
+
+
+def _known_condition(e: Any, cc: str, known: tuple[int, int, str, str, str]) -> str:
+    kind, w, a, b, res = known
+    if kind == CC_EFL:
+        return _bits_condition(e, cc, a)
+    if kind == CC_SUB and cc in _SUB_COMPARE:
+        return e.icmp(_SUB_COMPARE[cc], w, a, b)
+    if cc == "z":
+        return e.icmp("eq", w, res, 0)
+    if cc == "s":
+        return e.icmp("slt", w, res, 0)
+    if kind == CC_ADD and cc == "b":
+        wide_a, wide_b, wide = e.sext(w, a), e.sext(w, b), e.sext(w, res)
+        return _negative(e, _lazy_carry(e, str(kind), wide_a, wide_b, wide))
+    return _lazy_condition(e, cc, str(kind), e.sext(w, a), e.sext(w, b), e.sext(w, res))
+
+
+def condition(e: Any, cc: str) -> str:
+    """One of :data:`CONDITIONS`, as i1."""
+    index = CONDITIONS.index(cc)
+    if index & 1:
+        return e.bin("xor", 1, condition(e, CONDITIONS[index - 1]), 1)
+    if "flags" in e.notes:
+        return _known_condition(e, cc, e.notes["flags"])
+    op, a, b, res = _parts(e)
+    bits_label, lazy_label, done = e.label(), e.label(), e.label()
+    e.line(f" br i1 {e.icmp('eq', 64, op, CC_EFL)}, label %{bits_label}, label %{lazy_label}\n{bits_label}:")
+    from_bits = _bits_condition(e, cc, a)
+    e.line(f" br label %{done}\n{lazy_label}:")
+    if cc in ("b", "be", "l", "le"):
+        from_lazy, lazy_end = _branch_on_sub(e, cc, op, a, b, res)
+    else:
+        from_lazy, lazy_end = _lazy_condition(e, cc, op, a, b, res), lazy_label
+    e.line(f" br label %{done}\n{done}:")
+    return e.let(f"phi i1 [ {from_bits}, %{bits_label} ], [ {from_lazy}, %{lazy_end} ]")
+
+
+def _branch_on_sub(e: Any, cc: str, op: str, a: str, b: str, res: str) -> tuple[str, str]:
+    """A comparison is one machine comparison; an addition takes the long way."""
+    sub, add, done = e.label(), e.label(), e.label()
+    e.line(f" br i1 {e.icmp('eq', 64, op, CC_SUB)}, label %{sub}, label %{add}\n{sub}:")
+    direct = e.icmp(_SUB_COMPARE[cc], 64, a, b)
+    e.line(f" br label %{done}\n{add}:")
+    slow = _lazy_condition(e, cc, str(CC_ADD), a, b, res)
+    e.line(f" br label %{done}\n{done}:")
+    return e.let(f"phi i1 [ {direct}, %{sub} ], [ {slow}, %{add} ]"), done
+
+
+def arithmetic(e: Any) -> str:
+    """All six flags now, as an i64 in RFLAGS positions."""
+    known = e.notes.get("flags")
+    if known is not None and known[0] == CC_EFL:
+        return known[2]
+    op, a, b, res = _parts(e)
+    carry = e.bin("lshr", 64, _lazy_carry(e, op, a, b, res), 63)
+    over = e.bin("lshr", 64, _lazy_overflow(e, op, a, b, res), 63)
+    adjust = e.bin("and", 64, e.bin("xor", 64, e.bin("xor", 64, a, b), res), AF)
+    lazy = any_of(e, carry, e.bin("shl", 64, over, 11), adjust, zsp(e, 64, res))
+    return e.select(e.icmp("eq", 64, op, CC_EFL), 64, a, lazy)
+
+
+# -- rows ---------------------------------------------------------------------------------------------------------------------
+
+
+def _add(e: Any, w: int, a: str, b: str) -> str:
+    res = e.bin("add", w, a, b)
+    set_lazy(e, CC_ADD, w, a, b, res)
+    return res
+
+
+def _sub(e: Any, w: int, a: str, b: str) -> str:
+    res = e.bin("sub", w, a, b)
+    set_lazy(e, CC_SUB, w, a, b, res)
+    return res
+
+
+def _adc(e: Any, w: int, a: str, b: str) -> str:
+    carry = e.zext(1, condition(e, "b"), w)
+    res = e.bin("add", w, e.bin("add", w, a, b), carry)
+    set_lazy(e, CC_ADD, w, a, b, res)
+    e.notes.pop("flags")  # the recipe's operands no longer give the result by themselves
+    return res
+
+
+def _sbb(e: Any, w: int, a: str, b: str) -> str:
+    carry = e.zext(1, condition(e, "b"), w)
+    res = e.bin("sub", w, e.bin("sub", w, a, b), carry)
+    set_lazy(e, CC_SUB, w, a, b, res)
+    e.notes.pop("flags")
+    return res
+
+
+def _logic(op: str) -> Any:
+    def body(e: Any, w: int, a: str, b: str) -> str:
+        res = e.bin(op, w, a, b)
+        set_logic(e, w, res)
+        return res
+
+    return body
+
+
+for _name, _body in (("add", _add), ("sub", _sub), ("adc", _adc), ("sbb", _sbb), ("and", _logic("and")),
+                     ("or", _logic("or")), ("xor", _logic("xor"))):  # fmt: skip
+    rows(f"x86_{_name}{{w}}", INTS, "d{w} <- a{w} b{w}", _body)
+    rows(f"x86_{_name}{{w}}i", INTS, "d{w} <- a{w} i{w}", _body)
+
+
+def _discard(body: Any) -> Any:
+    def run(e: Any, w: int, a: str, b: str) -> None:
+        body(e, w, a, b)
+
+    return run
+
+
+for _name, _body in (("cmp", _discard(_sub)), ("test", _discard(_logic("and")))):
+    rows(f"x86_{_name}{{w}}", INTS, "a{w} b{w}", _body)
+    rows(f"x86_{_name}{{w}}i", INTS, "a{w} i{w}", _body)
+
+
+def _step(op: str, overflow_at: int) -> Any:
+    """INC and DEC keep CF; ``overflow_at`` is the offset of the overflowing result from the sign bit."""
+
+    def body(e: Any, w: int, a: str) -> str:
+        carry = flag(e, condition(e, "b"), CF)
+        res = e.bin(op, w, a, 1)
+        limit = (1 << (w - 1)) + overflow_at
+        over = flag(e, e.icmp("eq", w, res, limit - (1 << w) if limit >> (w - 1) else limit), OF)
+        low = e.zext(w, e.bin("xor", w, a, res))
+        set_bits(e, any_of(e, carry, over, e.bin("and", 64, low, AF), zsp(e, w, res)))
+        return res
+
+    return body
+
+
+rows("x86_inc{w}", INTS, "d{w} <- a{w}", _step("add", 0))
+rows("x86_dec{w}", INTS, "d{w} <- a{w}", _step("sub", -1))
+
+
+def _neg(e: Any, w: int, a: str) -> str:
+    res = e.bin("sub", w, "0", a)
+    set_lazy(e, CC_SUB, w, "0", a, res)
+    return res
+
+
+rows("x86_neg{w}", INTS, "d{w} <- a{w}", _neg)
+
+for _cc in CONDITIONS:
+    row(f"x86_j{_cc}", "", lambda e, cc=_cc: condition(e, cc), kind="branch")
+    row(f"x86_set{_cc}", "d8 <-", lambda e, cc=_cc: e.zext(1, condition(e, cc), 8))
+    for _w in (16, 32, 64):
+        row(f"x86_cmov{_cc}{_w}", f"d{_w} <- a{_w} b{_w}",
+            lambda e, a, b, cc=_cc, w=_w: e.select(condition(e, cc), w, b, a))  # fmt: skip
+
+#: All arithmetic flags to a register / from one (PUSHF, LAHF, SAHF, POPF and helpers that need them materialised).
+row("x86_getflags", "d64 <-", arithmetic)
+row("x86_setflags", "a64", lambda e, a: set_bits(e, e.bin("and", 64, a, 0x8D5)))
+row("x86_saveflags", "", lambda e: set_bits(e, arithmetic(e)))

@@ -1,0 +1,62 @@
+"""x86 as the engine sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from frontends.x86 import state as st
+from jitrr.engine.constants import MAX_INSTRUCTIONS, S_SHAPE
+from jitrr.microops.table import UOp
+
+
+class X86Frontend:
+    """16, 32 and 64 bit x86; see jitrr.engine.frontend.Frontend."""
+
+    name = "x86"
+    layout = st.LAYOUT
+
+    def __init__(self) -> None:
+        import frontends.x86.table  # noqa: F401  (declares the rows and lifters)
+
+        self.helper_names: list[str] = []
+        self.helper_arity: dict[str, int] = {}
+        self.row_numbers: dict[str, int] = {}
+        #: Disassembly of templates in order of lifting, for reports.
+        self.lifted: list[str] = []
+
+    def declare_helpers(self) -> None:
+        """Import numba and declare all helpers."""
+        from frontends.x86 import helpers
+
+        helpers.build()
+
+    def goto_kind(self, mode: int) -> int:
+        return (2, 1, 0)[mode & 3]
+
+    def most(self, mode: int) -> int:
+        return 1 if mode & st.MODE_TRAP else MAX_INSTRUCTIONS
+
+    def lift(self, code: bytes, mode: int, info: np.ndarray) -> tuple[list[UOp], bool]:
+        from frontends.x86.decode import lift
+
+        shape = int(info[S_SHAPE // 8])
+        template = lift(code, mode, (shape >> 8) & 255 != 0, (shape >> 32) & 1 != 0)
+        if template.length not in (0, len(code)) and not template.ends:
+            raise AssertionError(f"{code.hex()}: {template.length} bytes in Capstone, {len(code)} in the splitter")
+        return template.uops, template.ends
+
+    def lift_odd(self, code: bytes, mode: int) -> tuple[list[UOp], int]:
+        """An instruction the splitter does not take (longer than 15 bytes or cut off by an unmapped page): #UD."""
+        from frontends.x86.decode import undefined
+
+        return undefined(), len(code)
+
+    def peek(self, engine: Any, linear: int) -> int | None:
+        """Physical address of code at a linear address, or None where fetching it would fault."""
+        saved = [int(engine.state[n]) for n in ("exc_vector", "exc_error", "exc_address")]
+        found = engine.call("check_exec", linear - (1 << 64) if linear >> 63 else linear)
+        for name, value in zip(("exc_vector", "exc_error", "exc_address"), saved, strict=True):
+            engine.state[name] = value
+        return None if found == -1 else found

@@ -1,0 +1,220 @@
+"""Building blocks natively: instruction bytes are split into a masked key and its constants, the key finds a template of
+cells, and the constants are patched in. Python lifts an instruction only when its template does not exist yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from jitrr.engine.cells import CELL_SIZE, H_HANDLER, H_IMM, H_LINK, H_OFF, H_OP, H_PATCH, H_UNCOUNT, HEAD_OFF
+from jitrr.engine.constants import (
+    HOT_QUEUE, NEED_PYTHON, NEED_TEMPLATE, PAGE_CODE, S_DISP, S_IMM, S_KEY_HIGH, S_KEY_LOW, S_LENGTH, S_OFF, SCRATCH_BYTES,
+    TEMPLATE_ENTRY,
+)  # fmt: skip
+from jitrr.engine.layout import Layout
+from jitrr.engine.native import helper, inner, ld16, ld64, lsr, st16, st64
+from jitrr.microops.table import P_DISP, P_HERE, P_IMM, P_NEXT, TABLE
+
+
+def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> SimpleNamespace:
+    """Helpers over blocks. ``split(code, available, mode, out)`` gives an instruction's length (0: not enough bytes or not
+    understood) and writes key, displacement and immediate."""
+    O_SCRATCH, O_LIMIT, O_IC, O_LEAVE, O_VALUE = (layout[n] for n in ("scratch", "limit", "ic", "leave", "value"))
+    O_HOT, O_HOT_COUNT, O_HOT_RESET = (layout[n] for n in ("hot", "hot_count", "hot_reset"))
+    O_LINES, O_MASK, O_TABLE = (layout[n] for n in ("code_lines", "block_mask", "block_table"))
+    O_HANDLERS, O_TEMPLATES, O_TEMPLATE_MASK = (layout[n] for n in ("handlers", "templates", "template_mask"))
+    O_HEAD, O_STOPPED = layout["h_head"], layout["h_stopped"]
+    GOTO, LAST_GOTO = TABLE["goto"].number, TABLE["gofar16"].number
+    mark_page = mmu.mark_page
+
+    @inner
+    def copy_cell(target, source):  # type: ignore[no-untyped-def]
+        st64(target, ld64(source))
+        st64(target + 8, ld64(source + 8))
+        st64(target + 16, ld64(source + 16))
+        return st64(target + 24, ld64(source + 24))
+
+    @helper
+    def truncate_block(cpu, head, count):  # type: ignore[no-untyped-def]
+        """A copy of a block's first ``count`` instructions, fewer than it has, ending in ``stopped``."""
+        keep = ld16(head + H_UNCOUNT) - count
+        start = target = ld64(cpu + O_SCRATCH)
+        source = head + CELL_SIZE
+        while ld16(source + H_UNCOUNT) > keep:
+            copy_cell(target, source)
+            source += CELL_SIZE
+            target += CELL_SIZE
+        copy_cell(target, source)
+        st64(target, ld64(cpu + O_STOPPED))
+        return start
+
+    @helper
+    def copy_rest(cpu, ip):  # type: ignore[no-untyped-def]
+        """``value`` := a copy of the rest of this instruction's cells (from the running one), after which the run leaves."""
+        area = ld64(cpu + O_SCRATCH) + SCRATCH_BYTES // 2
+        if ip >= area and ip < area + SCRATCH_BYTES // 2:
+            st64(cpu + O_VALUE, ip)
+            return 0
+        last = ld16(ip + H_UNCOUNT) == 1
+        off = ld16(ip + H_OFF)
+        source, target = ip, area
+        while ld16(source + H_OFF) == off:
+            copy_cell(target, source)
+            op = ld16(source + H_OP)
+            if op >= GOTO and op <= LAST_GOTO and (op - GOTO) & 1 == 0:
+                st64(target, ld64(ld64(cpu + O_HANDLERS) + 8 * (op + 1)))
+            source += CELL_SIZE
+            target += CELL_SIZE
+        if not last:
+            copy_cell(target, source)
+            st64(target, ld64(cpu + O_STOPPED))
+        elif ld64(cpu + O_LEAVE) & 2:
+            # The exits of a block do not look at ``leave``; an empty budget stops the run at the next block instead.
+            st64(cpu + O_LIMIT, ld64(cpu + O_LIMIT) - ld64(cpu + O_IC))
+            st64(cpu + O_IC, 0)
+        st64(cpu + O_VALUE, area)
+        return 0
+
+    @helper
+    def became_hot(cpu, head):  # type: ignore[no-untyped-def]
+        """Queue a head cell for compilation."""
+        n = ld64(cpu + O_HOT_COUNT)
+        if n < HOT_QUEUE:
+            st64(ld64(cpu + O_HOT) + 8 * n, head)
+            st64(cpu + O_HOT_COUNT, n + 1)
+        else:
+            st64(head + H_IMM, ld64(cpu + O_HOT_RESET))
+        return 0
+
+    @inner
+    def find_template(cpu, low, high):  # type: ignore[no-untyped-def]
+        table, mask = ld64(cpu + O_TEMPLATES), ld64(cpu + O_TEMPLATE_MASK)
+        at = lsr((low ^ (high * 31)) * -7046029254386353131, 20) & mask
+        while True:
+            entry = table + at * TEMPLATE_ENTRY
+            if ld64(entry + 16) == 0:
+                return entry
+            if ld64(entry) == low and ld64(entry + 8) == high:
+                return entry
+            at = (at + 1) & mask
+
+    @helper
+    def add_template(cpu, low, high, cells, info):  # type: ignore[no-untyped-def]
+        """Enter a template: ``info`` is the cell count, bit 16: it ends the block."""
+        entry = find_template(cpu, low, high)
+        st64(entry, low)
+        st64(entry + 8, high)
+        st64(entry + 16, cells)
+        return st64(entry + 24, info)
+
+    @helper
+    def insert_block(cpu, key, cell):  # type: ignore[no-untyped-def]
+        """Enter a block (or replace it) under ``phys | mode << 44``; 1 when the table is too full."""
+        table, mask = ld64(cpu + O_TABLE), ld64(cpu + O_MASK)
+        at = lsr(key * -7046029254386353131, 20) & mask
+        tries = 0
+        while ld64(table + at * 16) != 0 and ld64(table + at * 16) != key:
+            at = (at + 1) & mask
+            tries += 1
+        st64(table + at * 16 + 8, cell)
+        st64(table + at * 16, key)
+        return 1 if tries > 500 else 0
+
+    @inner
+    def instantiate(cpu, target, template, count, index, off, length, disp, imm):  # type: ignore[no-untyped-def]
+        handlers = ld64(cpu + O_HANDLERS)
+        for _ in range(count):
+            copy_cell(target, template)
+            value, patch = ld64(template + H_IMM), ld16(template + H_PATCH)
+            if patch & P_DISP:
+                value += disp
+            if patch & P_IMM:
+                value += imm
+            if patch & P_NEXT:
+                value += off + length
+            if patch & P_HERE:
+                value += off
+            st64(target + H_IMM, value)
+            st64(target + H_HANDLER, ld64(handlers + 8 * ld16(template + H_OP)))
+            st16(target + H_UNCOUNT, index)
+            st16(target + H_OFF, off)
+            target += CELL_SIZE
+            template += CELL_SIZE
+        return target
+
+    @inner
+    def finish_exits(cpu, cell, end, in_page, n):  # type: ignore[no-untyped-def]
+        """Instruction indexes become counts to the block's end; jumps that leave the page become far ones."""
+        while cell < end:
+            st16(cell + H_UNCOUNT, n - ld16(cell + H_UNCOUNT))
+            op = ld16(cell + H_OP)
+            if op >= GOTO and op <= LAST_GOTO and (op - GOTO) & 1 == 0:
+                st64(cell + H_LINK, 0)
+                where = in_page + ld64(cell + H_IMM)
+                if where < 0 or where > 4095:
+                    st16(cell + H_OP, op + 1)
+                    st64(cell, ld64(ld64(cpu + O_HANDLERS) + 8 * (op + 1)))
+            cell += CELL_SIZE
+        return 0
+
+    @inner
+    def mark_code(cpu, phys, length):  # type: ignore[no-untyped-def]
+        at = ld64(cpu + O_LINES) + 8 * lsr(phys, 12)
+        lines = ld64(at)
+        for i in range(lsr(phys & 4095, 6), lsr((phys & 4095) + length - 1, 6) + 1):
+            lines |= 1 << i
+        st64(at, lines)
+        return mark_page(cpu, phys & -4096, PAGE_CODE)
+
+    @helper
+    def build_block(cpu, code, available, phys, mode, out, info):  # type: ignore[no-untyped-def]
+        """Cells of the block at ``phys`` (``available`` bytes at host address ``code``) to ``out``; returns how many.
+
+        ``mode``: low byte: translation mode; bits 8-9: width of gotos (0: 64, 1: 32, 2: 16); bits 16..: most instructions.
+        NEED_TEMPLATE: lift the instruction described by ``info`` and call again. NEED_PYTHON: not one whole instruction."""
+        cell, n, off = out + CELL_SIZE, 0, 0
+        ends = False
+        most = mode >> 16
+        while n < most and off < available and not ends:
+            length = split(code + off, available - off, mode & 255, info)
+            st64(info + S_OFF, off)
+            st64(info + S_LENGTH, length)
+            if length == 0:
+                if n == 0:
+                    return NEED_PYTHON
+                break
+            entry = find_template(cpu, ld64(info + S_KEY_LOW), ld64(info + S_KEY_HIGH))
+            template = ld64(entry + 16)
+            if template == 0:
+                return NEED_TEMPLATE
+            count = ld64(entry + 24)
+            cell = instantiate(
+                cpu, cell, template, count & 0xFFFF, n, off, length, ld64(info + S_DISP), ld64(info + S_IMM)
+            )
+            ends = (count >> 16) & 1 != 0
+            off += length
+            n += 1
+        if not ends:
+            st64(cell + 8, 0)
+            st64(cell + H_IMM, off)
+            st16(cell + H_UNCOUNT, n - 1)
+            st16(cell + H_OFF, ld16(cell - CELL_SIZE + H_OFF))
+            op = GOTO + 2 * ((mode >> 8) & 3)
+            st16(cell + H_OP, op)
+            st16(cell + H_PATCH, 0)
+            st64(cell, ld64(ld64(cpu + O_HANDLERS) + 8 * op))
+            cell += CELL_SIZE
+        finish_exits(cpu, out + CELL_SIZE, cell, phys & 4095, n)
+        st64(out, ld64(cpu + O_HEAD))
+        st64(out + 8, phys)
+        st64(out + H_IMM, ld64(cpu + O_HOT_RESET))
+        st16(out + H_UNCOUNT, n)
+        st16(out + H_OFF, HEAD_OFF)
+        st16(out + H_OP, HEAD_OFF)
+        st16(out + H_PATCH, off)
+        st16(cell + H_OFF, HEAD_OFF)
+        mark_code(cpu, phys, off)
+        return lsr(cell - out, 5)
+
+    return SimpleNamespace(mark_code=mark_code)

@@ -1,0 +1,89 @@
+"""The cache on disk: content-keyed files, written atomically, shared by processes, bounded in size.
+
+An entry's name is a hash of everything it depends on, so that a change of version, configuration or host CPU is a miss and
+never a wrong hit; a damaged file is a miss too.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import xxhash
+
+LIMIT = 512 << 20
+_DIGEST = 16
+
+
+def cache_dir() -> Path:
+    """$JITRR_CACHE_DIR, or ``jitrr`` in the user's cache directory."""
+    chosen = os.environ.get("JITRR_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jitrr" / "code"
+
+
+@cache
+def source_key() -> bytes:
+    """Hash of the sources that decide what generated code means."""
+    root = Path(__file__).resolve().parents[2]
+    state = xxhash.xxh3_128()
+    for folder in ("jitrr/engine", "jitrr/microops", "frontends"):
+        for path in sorted((root / folder).rglob("*.py")):
+            state.update(str(path.relative_to(root)).encode())
+            state.update(path.read_bytes())
+    return state.digest()
+
+
+def key(kind: str, *parts: bytes | str) -> str:
+    """File name of an entry."""
+    from jitrr.engine.codegen import host_key
+
+    state = xxhash.xxh3_128(source_key())
+    for part in (host_key(), *parts):
+        data = part.encode() if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return f"{kind}-{state.hexdigest()}"
+
+
+def load(name: str) -> bytes | None:
+    """The entry's content, or None when it is missing or damaged."""
+    try:
+        data = (cache_dir() / name).read_bytes()
+    except OSError:
+        return None
+    content = data[:-_DIGEST]
+    return content if xxhash.xxh3_128(content).digest() == data[-_DIGEST:] else None
+
+
+def store(name: str, content: bytes) -> None:
+    """Write an entry; a cache that cannot be written is no error."""
+    folder = cache_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content + xxhash.xxh3_128(content).digest())
+        os.replace(temporary, folder / name)
+    except OSError:
+        return
+
+
+def trim(limit: int = LIMIT) -> None:
+    """Remove the oldest entries until the cache fits ``limit`` bytes."""
+    try:
+        entries = [(e.stat().st_mtime, e.stat().st_size, e.path) for e in os.scandir(cache_dir()) if e.is_file()]
+    except OSError:
+        return
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= limit:
+            return
+        try:
+            os.unlink(path)
+        except OSError:
+            continue
+        total -= size

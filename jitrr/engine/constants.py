@@ -1,0 +1,25 @@
+"""Numbers shared by generated code, native helpers and Python."""
+
+from __future__ import annotations
+
+# Page flags (one byte per RAM page): holds translated code, was read by a page walk, written since the last checkpoint.
+PAGE_CODE, PAGE_TABLE, PAGE_DIRTY = 1, 2, 4
+TLB_SIZE, TLB_ENTRY = 1024, 32
+TLB_BYTES = TLB_SIZE * TLB_ENTRY
+JC_SIZE, JC_ENTRY = 4096, 32
+READ, WRITE, EXEC = 0, 1, 2
+#: Permission bits in the low bits of a walk's result (the rest is the physical page).
+MAY_READ, MAY_WRITE, MAY_EXEC = 1, 2, 4
+#: Kinds of callbacks into Python.
+CALL_MMIO_READ, CALL_MMIO_WRITE, CALL_ARCH = 1, 2, 3
+#: Writes to a page-table page without a walk in between, after which it is no longer treated as one.
+PT_HEAT_LIMIT = 200
+
+MAX_INSTRUCTIONS = 32
+HOT_QUEUE = 4096
+SCRATCH_BYTES = 1 << 16  # two halves: truncated blocks, and the rest of an instruction
+TEMPLATE_ENTRY = 32  # key low, key high, cells' address, cell count | ends << 16
+#: Results of build_block besides the number of cells.
+NEED_TEMPLATE, NEED_PYTHON = -1, -2
+#: Bytes offsets in the splitter's result. SHAPE: disp at | disp size << 8 | imm at << 16 | imm size << 24 | imm masked << 32.
+S_KEY_LOW, S_KEY_HIGH, S_DISP, S_IMM, S_OFF, S_LENGTH, S_SHAPE = 0, 8, 16, 24, 32, 40, 48

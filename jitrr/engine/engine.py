@@ -1,0 +1,332 @@
+"""The engine of one vCPU: CPU block, caches of translated code, and the native run."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jitrr.engine import constants as k
+from jitrr.engine.cells import CELL, CELL_SIZE, HEAD_OFF
+from jitrr.engine.exits import Exit
+from jitrr.engine.frontend import Frontend
+from jitrr.engine.layout import MAX_SIZE
+from jitrr.microops.table import ROWS, UOp
+
+ARENA_BYTES = 192 << 20
+TEMPLATE_BYTES = 32 << 20
+BLOCK_TABLE = 1 << 19
+TEMPLATE_TABLE = 1 << 18
+MASK64 = (1 << 64) - 1
+_I64 = ctypes.c_int64
+CALLBACK = ctypes.CFUNCTYPE(_I64, _I64, _I64, _I64, _I64)
+
+
+class Memory:
+    """Zeroed, page-aligned host memory."""
+
+    def __init__(self, size: int):
+        self.map = mmap.mmap(-1, size)
+        self.size = size
+        self.array = np.frombuffer(self.map, np.uint8)
+        self.address: int = self.array.ctypes.data
+
+
+class MissingInstruction(Exception):
+    """The guest executed an instruction that its CPUID announces and jitrr does not have."""
+
+
+class Engine:
+    """Runs one vCPU. ``host_call(kind, a, b)`` serves devices; see softmmu.CALL_*."""
+
+    def __init__(self, frontend: Frontend, ram_size: int, host_call: Callable[[int, int, int], int]):
+        self.frontend = frontend
+        self.layout = frontend.layout
+        self._memories: list[Memory] = []
+        self.block = self._memory(MAX_SIZE)
+        self.base = self.block.address
+        self.state = np.frombuffer(self.block.map, self.layout.dtype())[0]
+        self.words = np.frombuffer(self.block.map, np.uint64)
+        self.ram = self._memory(ram_size)
+        self.page_flags = self._memory(max(ram_size >> 12, 4096)).array
+        self.host_error: BaseException | None = None
+        self._host_call = host_call
+        self._callback = CALLBACK(self._called)
+        self.tier: Any = None
+        self.counters: dict[str, int] = defaultdict(int)
+        self._load_code()
+        self._allocate(ram_size)
+
+    # -- set-up ----------------------------------------------------------------------------------------------------------
+    def _memory(self, size: int) -> Memory:
+        memory = Memory(size)
+        self._memories.append(memory)
+        return memory
+
+    def _load_code(self) -> None:
+        from jitrr.engine.build import load_native
+
+        self.native = load_native(self.frontend)
+        layout = self.layout
+        helpers = np.zeros(len(self.frontend.helper_names), np.uint64)
+        for i, name in enumerate(self.frontend.helper_names):
+            helpers[i] = self.native[name]
+        self.words[layout["helpers"] // 8 : layout["helpers"] // 8 + len(helpers)] = helpers
+        self._functions = {
+            name: ctypes.CFUNCTYPE(_I64, *[_I64] * self.frontend.helper_arity[name])(self.native[name])
+            for name in self.frontend.helper_names
+        }
+        self._enter = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.native["enter"])
+
+    def _allocate(self, ram_size: int) -> None:
+        pages = ram_size >> 12
+        handlers = self._memory(8 * len(ROWS))
+        table = np.frombuffer(handlers.map, np.uint64)
+        for row in ROWS:
+            table[row.number] = self.native[f"op_{row.name}"]
+        self.arena = self._memory(ARENA_BYTES)
+        self.cells = np.frombuffer(self.arena.map, CELL)
+        self.templates = self._memory(TEMPLATE_BYTES)
+        self.template_cells = np.frombuffer(self.templates.map, CELL)
+        self.template_used = 0
+        self.arena_used = CELL_SIZE
+        self.block_table = self._memory(BLOCK_TABLE * 16)
+        self.smc = self._memory(4096)
+        self.smc_words = np.frombuffer(self.smc.map, np.uint64)
+        self.hot = self._memory(k.HOT_QUEUE * 8)
+        self.hot_words = np.frombuffer(self.hot.map, np.uint64)
+        self.info = self._memory(4096)
+        self.info_words = np.frombuffer(self.info.map, np.int64)
+        self.code_lines = np.frombuffer(self._memory(max(pages * 8, 4096)).map, np.uint64)
+        tlb = self._memory(2 * k.TLB_BYTES)
+        s = self.state
+        s["tlb"] = s["tlb_base"] = tlb.address
+        s["jc"] = self._memory(k.JC_SIZE * k.JC_ENTRY).address
+        s["tlb_salt"] = s["jc_epoch"] = 1
+        s["ram"], s["ram_size"] = self.ram.address, ram_size
+        s["page_flags"] = self.page_flags.ctypes.data
+        s["pt_heat"] = self._memory(max(pages, 4096)).address
+        s["code_lines"] = self.code_lines.ctypes.data
+        s["smc"], s["hot"] = self.smc.address, self.hot.address
+        s["block_table"], s["block_mask"] = self.block_table.address, BLOCK_TABLE - 1
+        s["scratch"] = self._memory(k.SCRATCH_BYTES).address
+        s["handlers"] = handlers.address
+        s["templates"] = self._memory(TEMPLATE_TABLE * k.TEMPLATE_ENTRY).address
+        s["template_mask"] = TEMPLATE_TABLE - 1
+        s["h_head"], s["h_stopped"], s["h_short"] = (self.native[n] for n in ("head", "stopped", "short"))
+        s["host_call"] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        s["exc_vector"] = MASK64
+        s["shadow"] = MASK64
+        s["linear_mask"] = MASK64
+        s["hot_reset"] = 1 << 62
+        self.blocks_on_page: dict[int, list[tuple[int, int]]] = defaultdict(list)
+
+    # -- helpers and callbacks -------------------------------------------------------------------------------------------
+    def call(self, name: str, *args: int) -> int:
+        """Call a native helper; arguments and result are signed 64 bit."""
+        return self._functions[name](self.base, *args)
+
+    def _called(self, cpu: int, kind: int, a: int, b: int) -> int:
+        try:
+            result = self._host_call(kind, a & MASK64, b & MASK64)
+        except BaseException as error:  # carried to the run loop: nothing may unwind through native code
+            self.host_error = error
+            self.state["leave"] |= 3
+            result = 0
+        self.state["io_value"] = result & MASK64
+        return 0
+
+    # -- running ---------------------------------------------------------------------------------------------------------
+    @property
+    def icount(self) -> int:
+        """Instructions retired; exact between runs. During a device access use ``icount_now``."""
+        return int(self.state["limit"]) - int(np.int64(self.state["ic"]))
+
+    def set_icount(self, icount: int) -> None:
+        self.state["limit"], self.state["ic"] = icount, 0
+
+    def run(self, until: int) -> Exit:
+        """Run until ``icount`` is exactly ``until`` or the runtime is needed; translates what is missing on the way."""
+        s = self.state
+        now = self.icount
+        s["limit"], s["ic"] = until, until - now
+        while True:
+            self._enter(self.base)
+            if self.host_error is not None:
+                error, self.host_error = self.host_error, None
+                raise error
+            reason = int(s["exit_reason"])
+            if self.smc_words[0]:
+                self._code_written()
+            if reason == Exit.TRANSLATE:
+                self.translate(int(s["pc"]), int(s["exit_arg"]))
+                continue
+            if reason == Exit.CROSS:
+                self.translate(int(s["pc"]), self.call("check_exec", self._linear_pc()))
+                continue
+            return Exit(reason)
+
+    def _linear_pc(self) -> int:
+        return _signed((int(self.state["code_base"]) + int(self.state["pc"])) & int(self.state["linear_mask"]))
+
+    # -- translation -----------------------------------------------------------------------------------------------------
+    def translate(self, pc: int, phys: int) -> int:
+        """Build the block at ``pc`` (physical address ``phys``) under the current mode; returns its head cell."""
+        ram_size = self.ram.size
+        if phys >= ram_size:
+            raise MissingInstruction(f"code at physical address {phys:#x} is outside RAM (pc {pc:#x})")
+        if self.arena_used + (1 << 16) > ARENA_BYTES:
+            self.flush_code()
+        mode = int(self.state["mode"])
+        out = self.arena.address + self.arena_used
+        available = 4096 - (phys & 4095)
+        count = self._build(self.ram.address + phys, available, phys, mode, out)
+        if count == k.NEED_PYTHON:
+            count = self._build_odd(pc, phys, mode, out, available)
+        self.arena_used += CELL_SIZE * (count + 1)
+        self.register_block(phys, mode, out)
+        self.counters["blocks"] += 1
+        return out
+
+    def register_block(self, phys: int, mode: int, out: int) -> None:
+        key = phys | mode << 44
+        if self.call("insert_block", _signed(key), out):
+            self.flush_code()
+            return
+        self.blocks_on_page[phys >> 12].append((out, key))
+
+    def _build(self, code: int, available: int, phys: int, mode: int, out: int, most: int = 0) -> int:
+        """Native build, lifting missing templates on demand."""
+        packed = mode | self.frontend.goto_kind(mode) << 8 | (most or self.frontend.most(mode)) << 16
+        build = self._functions["build_block"]
+        while True:
+            count = build(self.base, code, available, phys, packed, out, self.info.address)
+            if count != k.NEED_TEMPLATE:
+                return count
+            at = code + int(self.info_words[k.S_OFF // 8])
+            length = int(self.info_words[k.S_LENGTH // 8])
+            self.add_template(ctypes.string_at(at, length), mode)
+
+    def add_template(self, code: bytes, mode: int) -> None:
+        """Lift the instruction the splitter has just described in ``info``."""
+        uops, ends = self.frontend.lift(code, mode, self.info_words)
+        low, high = int(self.info_words[0]), int(self.info_words[1])
+        address = self.encode(uops)
+        self.call("add_template", low, high, address, len(uops) | (1 << 16 if ends else 0))
+        self.counters["templates"] += 1
+
+    def encode(self, uops: list[UOp]) -> int:
+        """Append micro-ops to the template store; address of the first cell."""
+        rows = self.frontend.row_numbers
+        at = self.template_used
+        if (at + len(uops) + 1) * CELL_SIZE > TEMPLATE_BYTES:
+            raise MemoryError("the template store is full")
+        for i, u in enumerate(uops):
+            self.template_cells[at + i] = (0, u.d, u.a, u.b, u.c, _signed(u.imm.value), 0, 0, rows[u.name], u.imm.patch)
+        self.template_used += len(uops)
+        return self.templates.address + at * CELL_SIZE
+
+    def _build_odd(self, pc: int, phys: int, mode: int, out: int, available: int) -> int:
+        """An instruction that crosses its page, or that the splitter does not understand: a block of its own."""
+        code = ctypes.string_at(self.ram.address + phys, min(available, 16))
+        second = None
+        if available < 16:
+            linear = int(self.state["code_base"]) + pc
+            second = self.frontend.peek(self, (linear & ~4095) + 4096)
+            if second is not None and second < self.ram.size:
+                code += ctypes.string_at(self.ram.address + second, 16 - available)
+        buffer = ctypes.create_string_buffer(code, 32)
+        count = self._build(ctypes.addressof(buffer), len(code), phys, mode, out, most=1)
+        head = (out - self.arena.address) // CELL_SIZE
+        if count < 0:
+            count = self._lifted_whole(b"" if second is None else code, phys, mode, out)
+        length = int(self.cells[head]["patch"])
+        if length <= available:
+            return count
+        # The second page is looked up each time the block runs: one more cell in front.
+        self.cells[head + 2 : head + 2 + count] = self.cells[head + 1 : head + 1 + count].copy()
+        self.cells[head + 1] = (
+            self.native["op_cross"], 0, 0, 0, 0, -1 if second is None else second,
+            1, 0, self.frontend.row_numbers["cross"], 0,
+        )  # fmt: skip
+        if second is not None:
+            self.call("mark_page", second, k.PAGE_CODE)
+            self.code_lines[second >> 12] |= np.uint64(1)
+            self.blocks_on_page[second >> 12].append((out, phys | mode << 44))
+        return count + 1
+
+    def _lifted_whole(self, code: bytes, phys: int, mode: int, out: int) -> int:
+        """A one-instruction block made without the splitter; no bytes: only the check of the second page."""
+        head = (out - self.arena.address) // CELL_SIZE
+        uops, length = self.frontend.lift_odd(code, mode) if code else ([UOp("missing")], 16)
+        rows = self.frontend.row_numbers
+        self.cells[head] = (self.native["head"], 0, 0, 0, 0, 1 << 62, 1, HEAD_OFF, HEAD_OFF, length)
+        for i, u in enumerate(uops):
+            self.cells[head + 1 + i] = (
+                self.native[f"op_{u.name}"], u.d, u.a, u.b, u.c, _signed(u.imm.value), 1, 0, rows[u.name], 0,
+            )  # fmt: skip
+        self.cells[head + 1 + len(uops)]["off"] = HEAD_OFF
+        self.call("mark_page", phys & -4096, k.PAGE_CODE)
+        self.code_lines[phys >> 12] |= np.uint64(1 << ((phys & 4095) >> 6))
+        return len(uops) + 1
+
+    # -- invalidation ----------------------------------------------------------------------------------------------------
+    def _code_written(self) -> None:
+        count = int(self.smc_words[0])
+        pages = [int(p) for p in self.smc_words[1 : 1 + count]]
+        overflow = bool(self.smc_words[511])
+        self.smc_words[0] = self.smc_words[511] = 0
+        if overflow:
+            self.flush_code()
+            return
+        for page in pages:
+            self.invalidate_page(page)
+
+    def invalidate_page(self, page: int) -> None:
+        """Forget the translations made from a page."""
+        stale = self.native["stale"]
+        self.counters["invalidated"] += 1
+        for cell, key in self.blocks_on_page.pop(page, ()):
+            self.cells[(cell - self.arena.address) // CELL_SIZE]["handler"] = stale
+            self.call("insert_block", _signed(key), 0)
+            if self.tier is not None:
+                self.tier.forget(cell)
+        self.page_flags[page] &= 0xFF ^ k.PAGE_CODE
+        self.code_lines[page] = 0
+        self.call("flush_tlb")
+
+    def flush_code(self) -> None:
+        """Forget all translations (templates stay)."""
+        if self.tier is not None:
+            self.tier.forget_all()
+        self.block_table.array[:] = 0
+        self.page_flags &= 0xFF ^ k.PAGE_CODE
+        self.code_lines[:] = 0
+        self.blocks_on_page.clear()
+        self.arena_used = CELL_SIZE
+        self.state["hot_count"] = 0
+        self.call("flush_tlb")
+
+    def take_dirty_pages(self) -> np.ndarray:
+        """Sorted numbers of the pages written since the last call."""
+        pages = np.flatnonzero(self.page_flags & k.PAGE_DIRTY)
+        self.page_flags &= 0xFF ^ k.PAGE_DIRTY
+        self.call("flush_tlb")
+        return pages
+
+    def pages_replaced(self, pages: np.ndarray) -> None:
+        """RAM pages were overwritten from outside."""
+        for page in pages:
+            if self.page_flags[page] & k.PAGE_CODE:
+                self.invalidate_page(int(page))
+        self.call("flush_tlb")
+
+
+def _signed(value: int) -> int:
+    value &= MASK64
+    return value - (1 << 64) if value >> 63 else value
+

@@ -1,0 +1,117 @@
+"""The CPU block: one contiguous record per vCPU, declared once and used by front ends, code emission and helpers.
+
+Every architecture starts from the engine's own fields (:data:`ENGINE_FIELDS`) and adds its registers. Offsets fit 16 bits,
+because a micro-op cell names its operands by offset.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: Widths in bytes of the field types.
+SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "v128": 16, "f80": 16}
+MAX_SIZE = 16384
+HELPER_SLOTS = 256
+
+
+class Layout:
+    """Names, types and offsets of one architecture's CPU block."""
+
+    def __init__(self) -> None:
+        self.offsets: dict[str, int] = {}
+        self.types: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        self.size = 0
+
+    def add(self, name: str, kind: str = "u64", count: int = 1) -> int:
+        """Append ``count`` fields of ``kind`` under one name; returns the offset of the first."""
+        size = SIZES[kind]
+        offset = -(-self.size // size) * size
+        if name in self.offsets:
+            raise ValueError(f"CPU block field {name} is declared twice")
+        self.offsets[name], self.types[name], self.counts[name] = offset, kind, count
+        self.size = offset + size * count
+        if self.size > MAX_SIZE:
+            raise ValueError("CPU block is full")
+        return offset
+
+    def __getitem__(self, name: str) -> int:
+        return self.offsets[name]
+
+    def stride(self, name: str) -> int:
+        """Bytes from one element of field ``name`` to the next."""
+        return SIZES[self.types[name]]
+
+    def dtype(self) -> np.dtype:
+        """The block as a numpy structured type (v128 and f80 as two u64)."""
+        plain = {"u8": "u1", "u16": "u2", "u32": "u4", "u64": "u8"}
+        formats = []
+        for name, kind in self.types.items():
+            n = self.counts[name]
+            if kind in plain:
+                formats.append(plain[kind] if n == 1 else f"({n},)u{SIZES[kind]}")
+            else:
+                formats.append("(2,)u8" if n == 1 else f"({n},2)u8")
+        return np.dtype(
+            {"names": list(self.types), "formats": formats, "offsets": list(self.offsets.values()), "itemsize": MAX_SIZE}
+        )
+
+
+#: name -> meaning. All u64. Host pointers are never part of a digest or a checkpoint.
+ENGINE_FIELDS = {
+    "pc": "virtual pc of the running block's first instruction (exact outside generated code)",
+    "ic": "instructions left in the budget, on entry and exit",
+    "limit": "icount at which the budget is used up: icount = limit - ic",
+    "exit_reason": "why generated code came back (exits.Exit)",
+    "exit_arg": "detail of the reason",
+    "exit_cell": "cell at which it came back",
+    "status": "result of the last helper: 0 done, 1 exception pending, 2 leave after this instruction, 3 not translated",
+    "value": "result of a slow load, low half",
+    "value_hi": "result of a slow load, high half (128 bit)",
+    "leave": "leave after this instruction: bit 0 to look the next one up afresh, bit 1 to the runtime",
+    "irq": "an interrupt is waiting and would be looked at if enabled",
+    "shadow": "icount at which interrupts are held off for one instruction (after STI, MOV SS)",
+    "exc_vector": "pending exception",
+    "exc_error": "its error code, or -1",
+    "exc_address": "its fault address",
+    "mode": "what a block's translation depends on besides its bytes",
+    "jc_key": "validates jump-cache entries: flush epoch << 16 | mode",
+    "jc": "jump cache: JC_SIZE entries of pc, key, cell, 0",
+    "tlb": "TLB in use: TLB_SIZE entries of read tag, write tag, execute tag, addend",
+    "tlb_salt": "flush epoch, in the low 12 bits of each tag",
+    "tlb_base": "first of the TLBs (one per privilege)",
+    "jc_epoch": "current jump-cache epoch",
+    "ram": "host address of guest RAM",
+    "ram_size": "bytes of guest RAM",
+    "page_flags": "one byte per RAM page (softmmu.PAGE_*)",
+    "code_lines": "one u64 per RAM page: bit per 64-byte line that holds translated code",
+    "smc": "list of pages whose code was written: count, then page numbers",
+    "block_table": "open-addressed table of key, cell",
+    "block_mask": "its size - 1",
+    "scratch": "room for a truncated copy of a block's cells",
+    "hot": "queue of head cells that became hot",
+    "hot_count": "entries in it",
+    "hot_reset": "executions of a block before it is queued",
+    "handlers": "table of the rows' handlers",
+    "templates": "open-addressed table of instruction templates",
+    "template_mask": "its size - 1",
+    "h_head": "handler of a block's head cell",
+    "h_stopped": "handler that ends a truncated copy of a block",
+    "h_short": "handler for a block longer than the budget",
+    "host_mxcsr": "MXCSR of the host program, kept while the guest's is loaded",
+    "host_call": "entry of Python's callback",
+    "io_value": "argument of a device callback",
+    "icount_now": "instructions retired before the one that is calling a device",
+    "pt_heat": "one byte per RAM page: writes to a page-table page since it was last walked",
+    "linear_mask": "all ones, or 2**32 - 1 where linear addresses wrap at 4 GiB",
+    "code_base": "linear address of pc 0 (x86: base of CS)",
+}
+
+
+def new_layout() -> Layout:
+    """A layout that holds the engine's fields and the helper table."""
+    layout = Layout()
+    for name in ENGINE_FIELDS:
+        layout.add(name)
+    layout.add("helpers", "u64", HELPER_SLOTS)
+    return layout

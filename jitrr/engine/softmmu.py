@@ -1,0 +1,308 @@
+"""The slow half of guest memory: TLB refill, devices, pages that need care when written. Compiled by numba.
+
+The TLB is *coherent*: it never holds a translation that a fresh page walk would not give, so its contents cannot be seen by
+the guest and need no place in a checkpoint. Pages that a walk has read are flagged; a write to such a page that changes an
+entry with Present and Accessed set (the only ones a TLB may hold) flushes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from jitrr.engine.constants import (
+    CALL_MMIO_READ, CALL_MMIO_WRITE, EXEC, JC_ENTRY, JC_SIZE, MAY_EXEC, MAY_READ, MAY_WRITE, PAGE_CODE, PAGE_DIRTY, PAGE_TABLE,
+    PT_HEAT_LIMIT, READ, TLB_BYTES, TLB_ENTRY, TLB_SIZE, WRITE,
+)  # fmt: skip
+from jitrr.engine.layout import Layout
+from jitrr.engine.native import (
+    call4, helper, inner, ld8, ld16, ld32, ld64, ldmxcsr, lsr, st8, st16, st32, st64, stmxcsr, ult,
+)  # fmt: skip
+
+
+def build(layout: Layout, walk: Callable[..., int], entry_cached: Callable[..., bool]) -> SimpleNamespace:
+    """The helpers for one architecture.
+
+    ``walk(cpu, address, access, user)`` gives ``page | MAY_*`` or -1 with ``exc_*`` filled in; it calls nothing here but may
+    set accessed and dirty bits through ``mark_table``. ``entry_cached(cpu, host)`` says whether the page-table entry at a
+    host address may be cached in a TLB (present and accessed). Returns the functions other helpers use.
+    """
+    o = SimpleNamespace(**{k.replace(".", "_"): v for k, v in layout.offsets.items()})
+    O_RAM, O_RAM_SIZE, O_FLAGS, O_LINES, O_SMC = o.ram, o.ram_size, o.page_flags, o.code_lines, o.smc
+    O_TLB, O_TLB_BASE, O_SALT, O_EPOCH, O_KEY, O_MODE = o.tlb, o.tlb_base, o.tlb_salt, o.jc_epoch, o.jc_key, o.mode
+    O_VECTOR, O_STATUS, O_LEAVE, O_VALUE_HI, O_NOW, O_LIMIT = (
+        o.exc_vector, o.status, o.leave, o.value_hi, o.icount_now, o.limit,
+    )  # fmt: skip
+    O_HOST_CALL, O_HOST_MXCSR, O_JC, O_HEAT, O_IO = o.host_call, o.host_mxcsr, o.jc, o.pt_heat, o.io_value
+    O_MXCSR = layout.offsets.get("mxcsr", o.host_mxcsr)
+    O_TABLE, O_MASK, O_PC, O_BASE, O_ARG = o.block_table, o.block_mask, o.pc, o.code_base, o.exit_arg
+    O_WRAP = o.linear_mask
+
+    @inner
+    def host_call(cpu, kind, a, b):  # type: ignore[no-untyped-def]
+        """Python's callback; the result is in io_value too. The guest's MXCSR is put aside meanwhile."""
+        stmxcsr(cpu + O_MXCSR)
+        ldmxcsr(cpu + O_HOST_MXCSR)
+        result = call4(ld64(cpu + O_HOST_CALL), cpu, kind, a, b)
+        st32(cpu + O_MXCSR, ld32(cpu + O_MXCSR) | 0x1F80)
+        ldmxcsr(cpu + O_MXCSR)
+        return result
+
+    @helper
+    def flush_tlb(cpu):  # type: ignore[no-untyped-def]
+        """Forget all translations, of data and of code."""
+        salt = ld64(cpu + O_SALT) + 1
+        if salt == 4096:
+            base = ld64(cpu + O_TLB_BASE)
+            for i in range(2 * TLB_SIZE):
+                st64(base + i * TLB_ENTRY, 0)
+                st64(base + i * TLB_ENTRY + 8, 0)
+                st64(base + i * TLB_ENTRY + 16, 0)
+            salt = 1
+        st64(cpu + O_SALT, salt)
+        epoch = ld64(cpu + O_EPOCH) + 1
+        st64(cpu + O_EPOCH, epoch)
+        st64(cpu + O_KEY, (epoch << 16) | ld64(cpu + O_MODE))
+        return 0
+
+    @inner
+    def drop_write_tags(cpu, page):  # type: ignore[no-untyped-def]
+        """Make stores to a physical page slow (it has just become special)."""
+        base, host = ld64(cpu + O_TLB_BASE), ld64(cpu + O_RAM) + page
+        for i in range(2 * TLB_SIZE):
+            entry = base + i * TLB_ENTRY
+            tag = ld64(entry + 8)
+            if tag != 0 and (tag & -4096) + ld64(entry + 24) == host:
+                st64(entry + 8, 0)
+        return 0
+
+    @helper
+    def mark_page(cpu, page, flag):  # type: ignore[no-untyped-def]
+        """Flag a RAM page (PAGE_CODE or PAGE_TABLE)."""
+        at = ld64(cpu + O_FLAGS) + lsr(page, 12)
+        flags = ld8(at)
+        if flags & flag == 0:
+            st8(at, flags | flag)
+            drop_write_tags(cpu, page)
+        if flag == PAGE_TABLE:
+            st8(ld64(cpu + O_HEAT) + lsr(page, 12), 0)
+        return 0
+
+    @inner
+    def fill(cpu, tlb, address, found):  # type: ignore[no-untyped-def]
+        entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
+        page, frame = address & -4096, found & -4096
+        tag = page | ld64(cpu + O_SALT)
+        fast_write = (found & MAY_WRITE) != 0 and ld8(ld64(cpu + O_FLAGS) + lsr(frame, 12)) == PAGE_DIRTY
+        st64(entry, tag if found & MAY_READ else 0)
+        st64(entry + 8, tag if fast_write else 0)
+        st64(entry + 16, tag if found & MAY_EXEC else 0)
+        st64(entry + 24, ld64(cpu + O_RAM) + frame - page)
+        return 0
+
+    @inner
+    def translate(cpu, address, access, user):  # type: ignore[no-untyped-def]
+        """Physical address of a linear one, or -1 with an exception pending."""
+        tlb = ld64(cpu + O_TLB_BASE) + user * TLB_BYTES
+        entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
+        if ld64(entry + access * 8) == (address & -4096) | ld64(cpu + O_SALT):
+            return address + ld64(entry + 24) - ld64(cpu + O_RAM)
+        found = walk(cpu, address, access, user)
+        if found == -1:
+            return -1
+        if ult(found & -4096, ld64(cpu + O_RAM_SIZE)):
+            fill(cpu, tlb, address, found)
+        return (found & -4096) | (address & 4095)
+
+    @inner
+    def is_user(cpu):  # type: ignore[no-untyped-def]
+        return 1 if ld64(cpu + O_TLB) != ld64(cpu + O_TLB_BASE) else 0
+
+    @inner
+    def phys_load(cpu, phys, size):  # type: ignore[no-untyped-def]
+        """1, 2, 4 or 8 bytes of physical memory or of a device."""
+        if ult(phys, ld64(cpu + O_RAM_SIZE)):
+            host = ld64(cpu + O_RAM) + phys
+            if size == 8:
+                return ld64(host)
+            if size == 4:
+                return ld32(host)
+            if size == 2:
+                return ld16(host)
+            return ld8(host)
+        host_call(cpu, CALL_MMIO_READ, phys, size)
+        return ld64(cpu + O_IO)
+
+    @inner
+    def wrote(cpu, phys, size):  # type: ignore[no-untyped-def]
+        """Note a write to RAM that is about to happen (``size`` bytes within one page)."""
+        page = lsr(phys, 12)
+        at = ld64(cpu + O_FLAGS) + page
+        flags = ld8(at)
+        st8(at, flags | PAGE_DIRTY)
+        if flags & PAGE_CODE:
+            lines = ld64(ld64(cpu + O_LINES) + page * 8)
+            first, last = lsr(phys & 4095, 6), lsr((phys & 4095) + size - 1, 6)
+            if lsr(lines, first) & 1 or lsr(lines, last) & 1:
+                smc = ld64(cpu + O_SMC)
+                n = ld64(smc)
+                if n == 0 or ld64(smc + n * 8) != page:
+                    if n < 500:
+                        st64(smc, n + 1)
+                        st64(smc + 8 * n + 8, page)
+                    else:
+                        st64(smc + 8 * 511, 1)
+                st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)
+        if flags & PAGE_TABLE:
+            first_entry = phys & -8
+            stale = entry_cached(cpu, ld64(cpu + O_RAM) + first_entry)
+            if ((phys + size - 1) & -8) != first_entry:
+                stale = stale or entry_cached(cpu, ld64(cpu + O_RAM) + first_entry + 8)
+            heat = ld8(ld64(cpu + O_HEAT) + page) + 1
+            if heat >= PT_HEAT_LIMIT:
+                st8(at, ld8(at) & ~PAGE_TABLE)
+                heat = 0
+                stale = True
+            st8(ld64(cpu + O_HEAT) + page, heat)
+            if stale:
+                flush_tlb(cpu)
+                st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 1)
+        return 0
+
+    @inner
+    def phys_store(cpu, phys, size, value):  # type: ignore[no-untyped-def]
+        """1, 2, 4 or 8 bytes to physical memory or a device."""
+        if ult(phys, ld64(cpu + O_RAM_SIZE)):
+            wrote(cpu, phys, size)
+            host = ld64(cpu + O_RAM) + phys
+            if size == 8:
+                st64(host, value)
+            elif size == 4:
+                st32(host, value)
+            elif size == 2:
+                st16(host, value)
+            else:
+                st8(host, value)
+        else:
+            st64(cpu + O_IO, value)
+            host_call(cpu, CALL_MMIO_WRITE, phys, size)
+        return 0
+
+    @inner
+    def load_as(cpu, address, size, user):  # type: ignore[no-untyped-def]
+        """Guest load of 1..8 bytes with a given privilege; check ``exc_vector`` afterwards."""
+        if (address & 4095) + size <= 4096:
+            phys = translate(cpu, address, READ, user)
+            if phys == -1:
+                return 0
+            return phys_load(cpu, phys, size)
+        low, high = translate(cpu, address, READ, user), translate_last(cpu, address, size, READ, user)
+        if low == -1 or high == -1:
+            return 0
+        value = 0
+        first = 4096 - (address & 4095)
+        for i in range(size):
+            at = low + i if i < first else high + i - first
+            value |= phys_load(cpu, at, 1) << (8 * i)
+        return value
+
+    @inner
+    def translate_last(cpu, address, size, access, user):  # type: ignore[no-untyped-def]
+        """Physical start of the second page of an access that crosses pages (-1: exception pending)."""
+        if ld64(cpu + O_VECTOR) != -1:
+            return -1
+        return translate(cpu, (address + size - 1) & -4096 & ld64(cpu + O_WRAP), access, user)
+
+    @inner
+    def store_as(cpu, address, size, value, user):  # type: ignore[no-untyped-def]
+        """Guest store of 1..8 bytes with a given privilege; nothing is written when an exception is pending after it."""
+        if (address & 4095) + size <= 4096:
+            phys = translate(cpu, address, WRITE, user)
+            if phys != -1:
+                phys_store(cpu, phys, size, value)
+            return 0
+        low, high = translate(cpu, address, WRITE, user), translate_last(cpu, address, size, WRITE, user)
+        if low == -1 or high == -1:
+            return 0
+        first = 4096 - (address & 4095)
+        for i in range(size):
+            at = low + i if i < first else high + i - first
+            phys_store(cpu, at, 1, lsr(value, 8 * i) & 255)
+        return 0
+
+    @inner
+    def finish(cpu):  # type: ignore[no-untyped-def]
+        st64(cpu + O_STATUS, 1 if ld64(cpu + O_VECTOR) != -1 else (2 if ld64(cpu + O_LEAVE) != 0 else 0))
+        return 0
+
+    @inner
+    def stamp(cpu, ip, ic):  # type: ignore[no-untyped-def]
+        """Exact icount for device callbacks of this access."""
+        st64(cpu + O_NOW, ld64(cpu + O_LIMIT) - ic - ld16(ip + 24))
+        return 0
+
+    @helper
+    def slow_load(cpu, address, size, ip, ic):  # type: ignore[no-untyped-def]
+        """A load whose inline probe missed: 1..8 or 16 bytes (``value_hi`` gets the upper half)."""
+        stamp(cpu, ip, ic)
+        user = is_user(cpu)
+        if size == 16:
+            low = load_as(cpu, address, 8, user)
+            if ld64(cpu + O_VECTOR) == -1:
+                st64(cpu + O_VALUE_HI, load_as(cpu, address + 8, 8, user))
+        else:
+            low = load_as(cpu, address, size, user)
+        finish(cpu)
+        return low
+
+    @helper
+    def slow_store(cpu, address, size, value, ip, ic):  # type: ignore[no-untyped-def]
+        """A store whose inline probe missed (16 bytes: the upper half is in ``value_hi``)."""
+        stamp(cpu, ip, ic)
+        user = is_user(cpu)
+        if size == 16:
+            # Both halves are checked before either is written.
+            if translate(cpu, address, WRITE, user) != -1 and translate_last(cpu, address, 16, WRITE, user) != -1:
+                store_as(cpu, address, 8, value, user)
+                store_as(cpu, address + 8, 8, ld64(cpu + O_VALUE_HI), user)
+        else:
+            store_as(cpu, address, size, value, user)
+        finish(cpu)
+        return 0
+
+    @helper
+    def check_exec(cpu, address):  # type: ignore[no-untyped-def]
+        """Physical address of code at a linear address, or -1 with an exception pending."""
+        phys = translate(cpu, address, EXEC, is_user(cpu))
+        finish(cpu)
+        return phys
+
+    @helper
+    def lookup(cpu):  # type: ignore[no-untyped-def]
+        """The head cell of the block at ``pc``, or 0: status 1 (the fetch faults) or 3 (not translated; exit_arg: where)."""
+        pc = ld64(cpu + O_PC)
+        phys = translate(cpu, (ld64(cpu + O_BASE) + pc) & ld64(cpu + O_WRAP), EXEC, is_user(cpu))
+        if phys == -1:
+            st64(cpu + O_STATUS, 1)
+            return 0
+        key = phys | (ld64(cpu + O_MODE) << 44)
+        mask, table = ld64(cpu + O_MASK), ld64(cpu + O_TABLE)
+        at = lsr(key * -7046029254386353131, 20) & mask
+        while True:
+            found = ld64(table + at * 16)
+            if found == key and ld64(table + at * 16 + 8) != 0:
+                break
+            if found == 0 or found == key:
+                st64(cpu + O_ARG, phys)
+                st64(cpu + O_STATUS, 3)
+                return 0
+            at = (at + 1) & mask
+        cell = ld64(table + at * 16 + 8)
+        entry = ld64(cpu + O_JC) + ((lsr(pc, 2) ^ lsr(pc, 14)) & (JC_SIZE - 1)) * JC_ENTRY
+        st64(entry, pc)
+        st64(entry + 8, ld64(cpu + O_KEY))
+        st64(entry + 16, cell)
+        return cell
+
+    return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v) and k not in ("walk", "entry_cached")})

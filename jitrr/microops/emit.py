@@ -1,0 +1,122 @@
+"""What a row's body talks to: it emits LLVM IR as text, whichever executor is being generated.
+
+Values are IR operand strings (``%t7`` or a literal). An executor subclasses :class:`Emit` and says how state, guest memory
+and exceptions are reached. A body does everything that can fault before it changes any state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitrr.engine.layout import SIZES, Layout
+
+
+def llvm_type(bits: int) -> str:
+    """The IR type of a value of ``bits``."""
+    return "<2 x i64>" if bits == 128 else f"i{bits}"
+
+
+class Emit:
+    """Base of the two executors' emitters."""
+
+    def __init__(self, layout: Layout):
+        self.layout = layout
+        self.lines: list[str] = []
+        self.count = 0
+        #: What is statically known at this point (lazy flags recipes); cleared where control flow joins.
+        self.notes: dict[str, Any] = {}
+
+    # -- text ------------------------------------------------------------------------------------------------------------
+    def fresh(self) -> str:
+        self.count += 1
+        return f"%t{self.count}"
+
+    def label(self) -> str:
+        self.count += 1
+        return f"L{self.count}"
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def let(self, expression: str) -> str:
+        """A new value defined by an IR expression."""
+        name = self.fresh()
+        self.lines.append(f" {name} = {expression}")
+        return name
+
+    # -- arithmetic ------------------------------------------------------------------------------------------------------
+    def bin(self, op: str, w: int, x: str, y: str | int) -> str:
+        return self.let(f"{op} {llvm_type(w)} {x}, {y}")
+
+    def icmp(self, predicate: str, w: int, x: str, y: str | int) -> str:
+        return self.let(f"icmp {predicate} i{w} {x}, {y}")
+
+    def select(self, condition: str, w: int, x: str | int, y: str | int) -> str:
+        ty = llvm_type(w)
+        return self.let(f"select i1 {condition}, {ty} {x}, {ty} {y}")
+
+    def cast(self, op: str, w: int, x: str, to: int) -> str:
+        """``zext``, ``sext`` or ``trunc``; the identity where the widths agree."""
+        return x if w == to else self.let(f"{op} i{w} {x} to i{to}")
+
+    def zext(self, w: int, x: str, to: int = 64) -> str:
+        return self.cast("zext", w, x, to)
+
+    def sext(self, w: int, x: str, to: int = 64) -> str:
+        return self.cast("sext", w, x, to)
+
+    def trunc(self, w: int, x: str, to: int) -> str:
+        return self.cast("trunc", w, x, to)
+
+    def intrinsic(self, name: str, w: int, *args: str) -> str:
+        """``llvm.<name>.i<w>(args...)``; i1 arguments are passed as ``("i1", value)``."""
+        texts = ", ".join(a if " " in a else f"i{w} {a}" for a in args)
+        self.declare(f"llvm.{name}.i{w}", f"i{w}", [t.split()[0] for t in texts.split(", ")])
+        return self.let(f"call i{w} @llvm.{name}.i{w}({texts})")
+
+    declarations: dict[str, str] = {}  # shared: intrinsics used by any module
+
+    def declare(self, name: str, result: str, args: list[str]) -> None:
+        Emit.declarations[name] = f"declare {result} @{name}({', '.join(args)})"
+
+    # -- state -----------------------------------------------------------------------------------------------------------
+    def pointer(self, offset: int) -> str:
+        """Address of a CPU block offset known at generation time."""
+        raise NotImplementedError
+
+    def get(self, name: str, w: int = 0, index: int = 0) -> str:
+        """Value of a named field (its declared width by default)."""
+        w = w or 8 * SIZES[self.layout.types[name]]
+        return self.let(f"load {llvm_type(w)}, ptr {self.pointer(self.layout[name] + index * self.layout.stride(name))}")
+
+    def set(self, name: str, value: str | int, w: int = 0, index: int = 0) -> None:
+        """Write a named field."""
+        w = w or 8 * SIZES[self.layout.types[name]]
+        self.line(
+            f" store {llvm_type(w)} {value}, ptr {self.pointer(self.layout[name] + index * self.layout.stride(name))}"
+        )
+
+    # -- what the executors decide ---------------------------------------------------------------------------------------
+    def load(self, w: int, address: str) -> str:
+        """Guest memory, ``w`` bits (8..64, 128) at a 64-bit linear address; may fault."""
+        raise NotImplementedError
+
+    def store(self, w: int, address: str, value: str) -> None:
+        """Guest memory; may fault."""
+        raise NotImplementedError
+
+    def raise_if(self, condition: str, vector: int, error: int | str = -1) -> None:
+        """Architectural exception of this instruction when ``condition`` (i1) holds; ``error`` -1: no error code."""
+        raise NotImplementedError
+
+    def helper(self, name: str, *args: str | int) -> str:
+        """Call a native helper with i64 arguments; its result (i64). It may leave an exception pending (cold rows only)."""
+        raise NotImplementedError
+
+    def pc_here(self) -> str:
+        """Virtual pc of this instruction."""
+        raise NotImplementedError
+
+    def icount_here(self) -> str:
+        """Instructions retired before this one."""
+        raise NotImplementedError

@@ -1,0 +1,100 @@
+"""The table of micro-ops. One row says what an operation reads, writes and means; executors are generated from it.
+
+A row's signature is ``"d64 <- a64 b64"``: destination and sources by cell field and width. Fields ``a b c d`` name offsets
+into the CPU block, ``i`` is the cell's immediate. ``*a`` passes the address of the operand instead of its value. Widths
+are in bits; 128 is an LLVM ``<2 x i64>``. A 32-bit destination is written zero-extended to 64 bits, 8 and 16 bits leave the
+rest alone, and 1-bit comparison results are given as i1 by ``branch`` rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Body = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Operand:
+    field: str  # a b c d i
+    bits: int
+    pointer: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One micro-op. ``body(emit, *sources)`` emits its meaning and returns the value of the destination, if any."""
+
+    name: str
+    number: int
+    dest: Operand | None
+    sources: tuple[Operand, ...]
+    body: Body
+    kind: str  # plain, branch (body gives i1; the next two cells are the exits), exit (ends the block)
+    cold: bool  # never part of a compiled region: reached through the interpreter only
+
+
+TABLE: dict[str, Row] = {}
+ROWS: list[Row] = []
+_OPERAND = re.compile(r"(\*?)([abcdi])(\d*)$")
+
+
+def _operand(text: str) -> Operand:
+    match = _OPERAND.match(text)
+    if match is None:
+        raise ValueError(f"operand {text!r} is not *?[abcdi]<bits>")
+    return Operand(match[2], int(match[3] or 64), bool(match[1]))
+
+
+def row(name: str, signature: str, body: Body, *, kind: str = "plain", cold: bool = False) -> Row:
+    """Add a row to the table."""
+    if name in TABLE:
+        raise ValueError(f"micro-op {name} is declared twice")
+    left, arrow, right = signature.partition("<-")
+    if not arrow:
+        left, right = "", signature
+    dest = _operand(left.strip()) if left.strip() else None
+    new = Row(name, len(ROWS), dest, tuple(_operand(t) for t in right.split()), body, kind, cold)
+    TABLE[name] = new
+    ROWS.append(new)
+    return new
+
+
+def rows(template: str, widths: tuple[int, ...], signature: str, body: Body, **options: Any) -> None:
+    """Add one row per width: ``{w}`` in the name and the signature stands for it; ``body(emit, w, *sources)``."""
+    for w in widths:
+        row(
+            template.replace("{w}", str(w)),
+            signature.replace("{w}", str(w)),
+            lambda e, *s, _w=w: body(e, _w, *s),
+            **options,
+        )
+
+
+# How a lifter's immediate is completed when a template is instantiated for concrete instruction bytes.
+P_DISP, P_IMM, P_NEXT, P_HERE = 1, 2, 4, 8
+
+
+@dataclass(frozen=True)
+class Imm:
+    """A constant plus, per ``patch``, the displacement, the immediate, or the offset of the next / this instruction."""
+
+    value: int = 0
+    patch: int = 0
+
+    def __add__(self, other: int) -> Imm:
+        return Imm(self.value + other, self.patch)
+
+
+@dataclass
+class UOp:
+    """One micro-op as a lifter emits it; operands are CPU block offsets."""
+
+    name: str
+    d: int = 0
+    a: int = 0
+    b: int = 0
+    c: int = 0
+    imm: Imm = Imm()

@@ -1,0 +1,41 @@
+"""Interrupt wiring between devices, controllers and processors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Line:
+    """A level-signalled wire. ``set`` calls the far end only on a change."""
+
+    __slots__ = ("_changed", "level")
+
+    def __init__(self, changed: Callable[[bool], None]):
+        self._changed, self.level = changed, False
+
+    def set(self, level: bool) -> None:
+        if level != self.level:
+            self.level = level
+            self._changed(level)
+
+    def pulse(self) -> None:
+        """An edge: up and down again."""
+        self.set(True)
+        self.set(False)
+
+
+class ProcessorPins(Protocol):
+    """What a board may do to a processor."""
+
+    def set_intr(self, level: bool) -> None:
+        """A maskable interrupt is (no longer) waiting; the processor calls its acknowledge hook when it takes it."""
+
+    def nmi(self) -> None:
+        """Non-maskable interrupt."""
+
+    def request_reset(self) -> None:
+        """Reset the machine after this instruction."""
+
+    def request_power_off(self) -> None:
+        """End the run after this instruction."""
