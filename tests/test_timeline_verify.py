@@ -1,4 +1,4 @@
-"""Verify: a good recording passes, a wrong machine or an altered recording is named; narrowing finds the instruction."""
+"""Verify: a good recording passes, a wrong machine or checkpoint is named, narrowing finds the instruction."""
 
 from __future__ import annotations
 

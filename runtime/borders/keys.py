@@ -1,7 +1,7 @@
 """Keys of a PC keyboard by number, and how text is typed with them.
 
-The ``keyboard`` channel carries one byte a key event: the key's number (its make code in scan code set 1, 1 to 0x58),
-plus 0x80 when the key is released; an extended key (arrows, right Ctrl, ...) has 0xE0 before both.
+The ``keyboard`` channel carries one byte a key event: the key's number (1 to 127, those of Linux' input events), plus
+0x80 when the key is released.
 """
 
 from __future__ import annotations
@@ -18,43 +18,36 @@ _NAMED = {
     "ctrl": 0x1D, "shift": _SHIFT, "alt": 0x38, "enter": 0x1C, "esc": 0x01, "tab": 0x0F, "space": 0x39,
     "backspace": 0x0E, "capslock": 0x3A, "f11": 0x57, "f12": 0x58,
     **{f"f{number}": 0x3A + number for number in range(1, 11)},
-}  # fmt: skip
-_EXTENDED = {
-    "up": 0x48, "left": 0x4B, "right": 0x4D, "down": 0x50, "home": 0x47, "end": 0x4F, "pageup": 0x49,
-    "pagedown": 0x51, "insert": 0x52, "delete": 0x53,
+    "home": 102, "up": 103, "pageup": 104, "left": 105, "right": 106, "end": 107, "down": 108, "pagedown": 109,
+    "insert": 110, "delete": 111,
 }  # fmt: skip
 
 
-def type_text(text: str) -> bytes:
-    """Key events that type ``text`` on a US keyboard; ConfigError for a character it does not have."""
-    return b"".join(_type_char(char) for char in text)
+def type_text(text: str) -> tuple[bytes, ...]:
+    """The key events of each keystroke that types ``text`` on a US keyboard; ConfigError for what it cannot type."""
+    return tuple(_keystroke(char) for char in text)
 
 
-def press_chord(names: str) -> bytes:
-    """Key events of keys held together: ``ctrl+alt+delete``. ConfigError for an unknown key."""
-    keys = [_named(name) for name in names.lower().split("+")]
-    return b"".join(_event(key) for key in keys) + b"".join(_event(key, released=True) for key in reversed(keys))
+def press_chord(names: str) -> tuple[bytes, ...]:
+    """One keystroke of keys held together: ``ctrl+alt+delete``. ConfigError for an unknown key."""
+    return (_held(bytes(_named(name) for name in names.lower().split("+"))),)
 
 
-def _type_char(char: str) -> bytes:
-    shifted = char.isupper() or char in _SHIFTED
+def _keystroke(char: str) -> bytes:
     plain = _SHIFTED.get(char, char.lower())
     if plain not in _CHARS:
         raise ConfigError(f"no key types {char!r}")
-    press = _event((0, _CHARS[plain])) + _event((0, _CHARS[plain]), released=True)
-    return bytes([_SHIFT]) + press + bytes([_SHIFT | 0x80]) if shifted else press
+    shifted = char.isupper() or char in _SHIFTED
+    return _held(bytes([_SHIFT] * shifted + [_CHARS[plain]]))
 
 
-def _named(name: str) -> tuple[int, int]:
-    if name in _EXTENDED:
-        return 0xE0, _EXTENDED[name]
+def _held(keys: bytes) -> bytes:
+    """Press all, release in the opposite order."""
+    return keys + bytes(key | 0x80 for key in reversed(keys))
+
+
+def _named(name: str) -> int:
     number = _NAMED.get(name) or _CHARS.get(name)
     if number is None:
         raise ConfigError(f"there is no key {name!r}")
-    return 0, number
-
-
-def _event(key: tuple[int, int], released: bool = False) -> bytes:
-    prefix, number = key
-    code = bytes([number | 0x80 if released else number])
-    return bytes([prefix]) + code if prefix else code
+    return number

@@ -71,11 +71,11 @@ class LiveBorder:
         due = self._script.next()
         if due is None or due > icount:
             return
-        for step in self._script.take(icount):
-            if step.channel == STOP:
+        for channel, data in self._script.take(icount):
+            if channel == STOP:
                 self.leave = "left"
-            elif step.channel in self._sinks:
-                self._sinks[step.channel](step.data)
+            elif channel in self._sinks:
+                self._sinks[channel](data)
 
     def poll(self, icount: int) -> bool:
         """Show output, collect what was typed and hand over the beginning of it."""
@@ -104,11 +104,6 @@ class LiveBorder:
             self.leave = "idle"
             return icount + 1
         return target
-
-    def close(self) -> None:
-        """Show what is left, give the terminal back."""
-        self._console.close()
-        self._terminal.close()
 
     def _wait(self, icount: int, target: int | None) -> int:
         """Wait in real time for input or ``target``, a moment at most; virtual time passes as real time does."""

@@ -9,9 +9,14 @@ A script is a text file, one step a line; ``#`` begins a comment::
 
 ``at`` steps are independent of each other. ``after`` steps wait one after the other: each looks only at what the serial
 console printed after the text the one before it waited for, and is delivered 1000 instructions (or ``+N``) after the
-device got the last byte. Actions: ``serial "TEXT"``, ``keyboard "TEXT"`` (typed on a US keyboard), ``key NAME+NAME``
-(pressed together: ``ctrl+alt+delete``), ``mouse DX DY [BUTTONS]``, ``power button``, ``stop``. Text knows
-``\\n \\r \\t \\e \\\\ \\" \\xHH``.
+device got the last byte. Text knows ``\\n \\r \\t \\e \\\\ \\" \\xHH``. Actions:
+
+* ``serial "TEXT"``: the text arrives at the serial port.
+* ``keyboard "TEXT"``: typed on a US keyboard, a key every 200,000 instructions (a PC keyboard's buffer is small).
+* ``key NAME+NAME``: keys pressed together, such as ``ctrl+alt+delete``.
+* ``mouse DX DY [BUTTONS]``: moved right and up by at most 127, holding buttons (1 left, 2 right, 4 middle).
+* ``power button|reset|off``: the button is pressed, the machine reset, the mains cut.
+* ``stop``: the run ends; nothing of it reaches the guest.
 """
 
 from __future__ import annotations
@@ -26,8 +31,11 @@ from runtime.config import ConfigError
 
 #: Instructions between the last byte of the text waited for and the input.
 AFTER_DELAY = 1000
+#: Instructions from one keystroke to the next.
+KEY_INTERVAL = 200_000
 #: The channel of the action that ends the run; nothing of it reaches the guest.
 STOP = "stop"
+_POWER = {"button": 1, "reset": 2, "off": 3}
 _TOKEN = re.compile(r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<comment>#.*)|(?P<word>[^\s"]+))')
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "e": "\x1b", "\\": "\\", '"': '"'}
@@ -35,12 +43,13 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "e": "\x1b", "\\": "\\", '"': '"'}
 
 @dataclass(frozen=True)
 class Step:
-    """One line: input ``data`` for ``channel`` at ``icount``, or ``icount`` after ``text`` has appeared."""
+    """One line: input for ``channel`` at ``icount``, or ``icount`` after ``text`` has appeared; ``parts`` of it arrive
+    one after the other, KEY_INTERVAL apart."""
 
     icount: int
     text: bytes
     channel: str
-    data: bytes
+    parts: tuple[bytes, ...]
 
 
 class Script:
@@ -48,7 +57,7 @@ class Script:
 
     def __init__(self, steps: list[Step] | None = None):
         self._waiting = [step for step in steps or [] if step.text]
-        self._due: list[tuple[int, int, Step]] = []
+        self._due: list[tuple[int, int, str, bytes]] = []
         self._order = 0
         self._tail = b""
         for step in steps or []:
@@ -69,12 +78,12 @@ class Script:
         """When the next step is due, as far as it is known."""
         return self._due[0][0] if self._due else None
 
-    def take(self, icount: int) -> list[Step]:
-        """The steps due at or before ``icount``; they are gone then."""
-        steps = []
+    def take(self, icount: int) -> list[tuple[str, bytes]]:
+        """Channel and data of everything due at or before ``icount``; it is gone then."""
+        due = []
         while self._due and self._due[0][0] <= icount:
-            steps.append(heappop(self._due)[2])
-        return steps
+            due.append(heappop(self._due)[2:])
+        return due
 
     def printed(self, data: bytes, icount: int) -> int | None:
         """The console printed ``data`` at ``icount``. Returns the icount of a step that became due by it, or None."""
@@ -91,8 +100,9 @@ class Script:
         return scheduled
 
     def _schedule(self, icount: int, step: Step) -> None:
-        heappush(self._due, (icount, self._order, step))
-        self._order += 1
+        for number, part in enumerate(step.parts):
+            heappush(self._due, (icount + number * KEY_INTERVAL, self._order, step.channel, part))
+            self._order += 1
 
 
 def parse_script(text: str, name: str = "script") -> list[Step]:
@@ -134,28 +144,28 @@ def _step(tokens: list[str]) -> Step:
     raise ConfigError('a step is: at N ACTION, or: after "TEXT" [+N] ACTION')
 
 
-def _action(words: list[str]) -> tuple[str, bytes]:
+def _action(words: list[str]) -> tuple[str, tuple[bytes, ...]]:
     match words:
         case ["serial", text]:
-            return "serial0", _string(text).encode("latin-1")
+            return "serial0", (_string(text).encode("latin-1"),)
         case ["keyboard", text]:
             return "keyboard", type_text(_string(text))
         case ["key", names]:
             return "keyboard", press_chord(names)
         case ["mouse", dx, dy, *buttons] if len(buttons) <= 1:
-            return "mouse", _mouse(int(dx), int(dy), int(buttons[0]) if buttons else 0)
-        case ["power", "button"]:
-            return "power", b"button"
+            return "mouse", (_mouse(int(dx), int(dy), int(buttons[0]) if buttons else 0),)
+        case ["power", event] if event in _POWER:
+            return "power", (bytes([_POWER[event]]),)
         case ["stop"]:
-            return STOP, b""
+            return STOP, (b"",)
     raise ConfigError(f"unknown action {' '.join(words)!r}")
 
 
 def _mouse(dx: int, dy: int, buttons: int) -> bytes:
-    """One mouse event: signed 16-bit movement right and down, little-endian, and the buttons held (1, 2, 4)."""
-    if not (-32768 <= dx <= 32767 and -32768 <= dy <= 32767 and 0 <= buttons <= 7):
-        raise ConfigError("a mouse moves by at most 32767 and has buttons 0 to 7")
-    return dx.to_bytes(2, "little", signed=True) + dy.to_bytes(2, "little", signed=True) + bytes([buttons])
+    """One mouse event: buttons held, then right, up and wheel movement as signed bytes."""
+    if not (-127 <= dx <= 127 and -127 <= dy <= 127 and 0 <= buttons <= 7):
+        raise ConfigError("a mouse moves by at most 127 and has buttons 0 to 7")
+    return bytes([buttons, dx & 0xFF, dy & 0xFF, 0])
 
 
 def _count(text: str) -> int:

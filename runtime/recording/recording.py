@@ -127,6 +127,11 @@ class Recording:
             raise RecordingError(f"{self.path / 'images' / name} is damaged: its hash does not match")
         return data
 
+    def check_within(self, icount: int) -> None:
+        """RecordingError if the recording does not go as far as ``icount``."""
+        if icount > self.icount:
+            raise RecordingError(f"{self.path} ends at instruction {self.icount}, there is no instruction {icount}")
+
     def size(self) -> dict[str, int]:
         """Bytes on disk by part: log, checkpoints (pages included), images, total."""
         def total(*names: str) -> int:

@@ -21,11 +21,17 @@ from runtime.timeline.watch import Limits, Watch
 
 @dataclass(frozen=True)
 class Outside:
-    """What is at the other side of a live border."""
+    """What is at the other side of a live border; whoever is given it closes it."""
 
     console: ConsoleOutput | None = None
     terminal: ConsoleInput | None = None
     script: Script | None = None
+
+    def close(self) -> None:
+        """Show what is left, give the terminal back."""
+        for end in (self.console, self.terminal):
+            if end is not None:
+                end.close()
 
 
 @dataclass(frozen=True)
@@ -54,8 +60,8 @@ def run(config: MachineConfig, outside: Outside, limits: Limits | None = None, *
         factory: Factory | None = None) -> Outcome:  # fmt: skip
     """Run without recording."""
     limits = limits or Limits()
-    border = LiveBorder(outside.console, outside.terminal, outside.script, config.shift, config.rtc_base_ns())
     try:
+        border = LiveBorder(outside.console, outside.terminal, outside.script, config.shift, config.rtc_base_ns())
         machine = build(config, border, factory)
         with Watch(limits) as watch:
 
@@ -70,7 +76,7 @@ def run(config: MachineConfig, outside: Outside, limits: Limits | None = None, *
             reason = reason or watch.reason() or border.leave
             return Outcome(stop.icount, reason, stop.message, time.monotonic() - start)
     finally:
-        border.close()
+        outside.close()
 
 
 def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits | None = None, *,
@@ -78,18 +84,18 @@ def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits |
            factory: Factory | None = None) -> Outcome:  # fmt: skip
     """Run and record into ``path``. Every way of ending closes the recording; RecordingError if the disk fails."""
     pace = pace or Pace()
-    writer = RecordingWriter(path, config, pace.budget)
-    rtc = config.rtc_base_ns()
-    border = Recorder(writer.log, outside.console, outside.terminal, outside.script, config.shift, rtc)
     try:
+        writer = RecordingWriter(path, config, pace.budget)
         try:
+            rtc = config.rtc_base_ns()
+            border = Recorder(writer.log, outside.console, outside.terminal, outside.script, config.shift, rtc)
             machine = build(config, border, factory)
         except BaseException:
             writer.discard()
             raise
         return _Recording(writer, machine, border, limits or Limits(), pace, progress).run()
     finally:
-        border.close()
+        outside.close()
 
 
 class _Recording:

@@ -58,7 +58,7 @@ class Replay:
 
     def run_to(self, icount: int) -> None:
         """Run forward to exactly ``icount``; the digests on the way are checked."""
-        self._within(icount)
+        self.recording.check_within(icount)
         while (at := bisect_right(self._digest_icounts, self.icount)) < len(self._digests):
             expected = self._digests[at]
             if expected.icount > icount:
@@ -72,7 +72,7 @@ class Replay:
 
     def seek(self, icount: int) -> None:
         """Go to exactly ``icount``, by way of the nearest checkpoint at or before it unless the machine is nearer."""
-        self._within(icount)
+        self.recording.check_within(icount)
         recorded = self.recording.checkpoints.icounts
         best = max([recorded[bisect_right(recorded, icount) - 1], *(at for at in self._kept if at <= icount)])
         if not best <= self.icount <= icount or self._border.failed:
@@ -156,11 +156,6 @@ class Replay:
     def _table(self) -> np.ndarray:
         self._hashes.update(self.machine.ram, self.machine.take_dirty_pages())
         return self._hashes.table
-
-    def _within(self, icount: int) -> None:
-        if icount > self.recording.icount:
-            what = f"{self.recording.path} ends at instruction {self.recording.icount}"
-            raise RecordingError(f"{what}, there is no instruction {icount}")
 
     def _advance(self, icount: int) -> None:
         """Run to exactly ``icount``, no digests."""

@@ -1,0 +1,5 @@
+"""``python -m jitrr``."""
+
+from jitrr.cli import main
+
+main()

@@ -1,0 +1,85 @@
+"""The command line: one file per command. Only click is imported here; a command brings in what it needs when it runs.
+
+Exit codes: 0 done; 2 usage or bad input, one clear line on standard error; 3 divergence; 4 the guest crashed the
+machine.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from jitrr.cli.errors import Failure
+
+_COMMANDS = {
+    "run": "Run a machine without recording.",
+    "record": "Run a machine and record it.",
+    "replay": "Replay a recording, all of it or to any instruction.",
+    "info": "What a recording is: length, events, sizes.",
+    "log": "The events of a recording, one a line.",
+    "verify": "Replay all of a recording and check every digest.",
+    "bench": "Compare with other emulators.",
+    "guest": "Real guests from Debian packages.",
+    "demo": "Record, replay, seek and verify an embedded guest.",
+}
+
+
+class _Commands(click.Group):
+    """Finds a command in its own file when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        return importlib.import_module(f"jitrr.cli.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"jitrr {version('jitrr')}")
+        ctx.exit()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def jitrr() -> None:
+    """Record and replay whole operating systems, bit for bit, and stop at any instruction."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = jitrr.main(arguments, prog_name="jitrr", standalone_mode=False)
+        sys.stdout.flush()
+    except Failure as failure:
+        _complain(str(failure))
+        code = failure.code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        code = 2
+    except click.ClickException as error:
+        where = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
+        _complain(error.format_message() + where)
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted")
+        code = 130
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> None:
+    click.echo("jitrr: " + " ".join(message.split()), err=True)

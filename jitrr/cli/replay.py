@@ -1,0 +1,72 @@
+"""``jitrr replay``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from jitrr.cli.errors import Failure, failures
+from jitrr.cli.options import recording_argument
+
+_COUNT = click.IntRange(min=0)
+
+
+@click.command("replay")
+@recording_argument
+@click.option("--seek", type=_COUNT, metavar="N", help="Go to instruction N at once.")
+@click.option("--until", type=_COUNT, metavar="N", help="Stop at instruction N instead of the end.")
+@click.option("--digest", is_flag=True, help="Print the digest of the state reached, as JSON.")
+@click.option("--no-verify", is_flag=True, help="Do not check the recorded digests on the way.")
+@click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True)
+@click.option("--gdb", metavar="[HOST:]PORT", help="Wait for a debugger.")
+@click.option("--monitor", metavar="...", help="Monitor.")
+def command(recording: Path, seek: int | None, until: int | None, digest: bool, no_verify: bool, tier: str,
+            gdb: str | None, monitor: str | None) -> None:  # fmt: skip
+    """Replay RUN.jrr: all of it with the guest's console, or to any instruction."""
+    for name, value in (("gdb", gdb), ("monitor", monitor)):
+        if value is not None:
+            raise Failure(f"--{name} is not there yet")
+    if seek is not None and until is not None and until < seek:
+        raise Failure(f"--until {until} is before --seek {seek}")
+    with failures():
+        _replay(recording, seek, until, digest, not no_verify, tier)
+
+
+def _replay(path: Path, seek: int | None, until: int | None, digest: bool, verify: bool, tier: str) -> None:
+    from runtime.borders.console import ConsoleOutput
+    from runtime.recording.recording import Recording
+    from runtime.timeline.progress import Progress
+    from runtime.timeline.replay import Replay
+    from runtime.timeline.watch import Watch
+
+    recording = Recording(path)
+    for target in (seek, until):
+        if target is not None:
+            recording.check_within(target)
+    silent = seek is not None or digest
+    goal = next((at for at in (until, seek) if at is not None), recording.icount)
+    over_console = not silent and sys.stdout.isatty() and sys.stderr.isatty()
+    progress = Progress("replaying", goal, quiet=over_console)
+    console = ConsoleOutput(None if silent else 1)
+    with Watch() as watch:
+        replay = Replay(recording, tier=tier, console=console, verify=verify, watch=watch, progress=progress)
+        try:
+            if seek is not None:
+                replay.seek(seek)
+            if until is not None:
+                replay.run_to(until)
+            elif seek is None and not digest:
+                replay.finish()
+            elif seek is None:
+                replay.run_to(recording.icount)
+        finally:
+            replay.close()
+            progress.done()
+    if digest:
+        click.echo(json.dumps({"icount": replay.icount, "digest": replay.digest().hex()}))
+    else:
+        checked = f", digests right up to {replay.verified:,}" if verify else ""
+        click.echo(f"jitrr: replayed to instruction {replay.icount:,} of {recording.icount:,}{checked}", err=True)
