@@ -303,8 +303,12 @@ def _adjust(encoding: Encoding, rng: Random, state: X86State, memory: int | None
             gpr[0], gpr[2] = gpr[0] & 0xFFFFFFFF, int.from_bytes(state.read(memory + 4, 4), "little")
     elif name.startswith("pcmpestr") and rng.random() < 0.7:
         gpr[0], gpr[2] = (rng.randint(-20, 20) & _mask(mode) for _ in range(2))
+    elif name == "bound" and memory is not None and rng.random() < 0.5:
+        _put(state, mode, memory, b"\0\x80" * 2 + b"\xff\x7f" * 2)
     elif name in ("pop", "ret", "leave", "popf", "popfd", "popfq", "popal", "popaw", "iretd"):
         _put(state, mode, gpr[4], values.memory(rng, 64))
+        if name == "ret" and rng.random() < 0.7:
+            _put(state, mode, gpr[4], (values.integer(rng) >> 17).to_bytes(8, "little"))
         _put(state, mode, gpr[5], values.memory(rng, 16))
 
 

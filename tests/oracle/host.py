@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.oracle.state import PAGE, RF, TF, USER_FLAGS, ZERO_PAGE, Fault, X86State, layout
+from tests.oracle.state import ID, PAGE, RF, TF, USER_FLAGS, ZERO_PAGE, Fault, X86State, default_state, layout
 from tests.oracle.tracee import REGISTERS, Mapping, Tracee, TraceError
 
 _SELECTORS = {64: (0x33, 0x2B, 0), 32: (0x23, 0x2B, 0x2B)}
@@ -46,6 +46,7 @@ class HostOracle:
         self._view = self._tracee.view
         self._code_offset = self._tracee.offset(places.code)
         self._pages = [(page, self._tracee.offset(page)) for page in places.pages]
+        self._id_is_set = False
         self._present: dict[int, bytes] = {page: ZERO_PAGE for page, _ in self._pages}
 
     def run(self, state: X86State, code: bytes, mode: int) -> tuple[X86State, Fault | None]:
@@ -57,6 +58,8 @@ class HostOracle:
         start = state.rip - self._code
         if not 0 <= start <= PAGE - len(code):
             raise ValueError(f"rip {state.rip:#x} leaves no room for the code in its page")
+        if self._id_is_set:
+            self._clear_id()
         where = self._code_offset + start
         self._view[where : where + min(16 + len(code), PAGE - start)] = (code + _FILL)[: PAGE - start]
         self._write_memory(state)
@@ -66,6 +69,7 @@ class HostOracle:
         if trap is None and (b"\xcc" in code or b"\xcd" in code):
             trap = self._tracee.software_trap()
         out = self._read(state)
+        self._id_is_set = bool(out.rflags & ID)
         if trap is None:
             _hide_stepping(out, code, mode)
             return out, None
@@ -88,6 +92,13 @@ class HostOracle:
     def close(self) -> None:
         """End the child process."""
         self._tracee.close()
+
+    def _clear_id(self) -> None:
+        """Take RFLAGS.ID out of the child: ptrace leaves that bit as it is, so that POPF has to do it."""
+        self._id_is_set = False
+        state = default_state(64)
+        state.write(state.gpr[4], _BACKGROUND_FLAGS.to_bytes(8, "little"))
+        self.run(state, b"\x9d", 64)
 
     def _write_memory(self, state: X86State) -> None:
         memory, present = state.memory, self._present

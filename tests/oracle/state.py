@@ -92,7 +92,8 @@ class X86State:
     """Everything that one instruction can read or write. All values are unsigned integers; defaults are those after FNINIT.
 
     `memory` maps page addresses of the layout to their 4096 bytes; a page that is not listed is zero. `system` holds what
-    only privileged code sees (`SYSTEM_NAMES`); an executor takes its own default for a name that is not there.
+    only privileged code sees (`SYSTEM_NAMES`; GDTR and IDTR as base << 16 | limit); an executor takes its own default for a
+    name that is not there.
     """
 
     gpr: list[int] = field(default_factory=lambda: [0] * 16)
@@ -241,8 +242,8 @@ class Case:
 
     @staticmethod
     def parse(line: str) -> Case:
-        """Read one line of text. Raises ValueError (with the token) when it is not a case."""
-        before, arrow, after = line.partition(" ->")
+        """Read one line of text, up to a `#`. Raises ValueError (with the token) when it is not a case."""
+        before, arrow, after = line.partition(" #")[0].partition(" ->")
         mode, address, code, _, *tokens = shlex.split(before)
         state = default_state(int(mode))
         state.rip = int(address, 16)

@@ -34,6 +34,7 @@ _RAX, _RIP, _RSP, _RDX = 10, 16, 19, 12
 _SYS_MMAP, _SYS_MUNMAP, _SYS_SIGACTION, _SYS_SIGALTSTACK = 9, 11, 13, 131
 _SIGNAL_STACK, _SIGNAL_STACK_SIZE = 0x7A00_0000_0000, 0x10000
 _ACTION_FLAGS = 0x4C000004  # SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER
+_MAP_FIXED, _MAP_POPULATE = 0x10, 0x8000  # populated, so that a fault's error code never says "not present" for our pages
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _SI_KERNEL = 0x80
 FAULT_SIGNALS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
@@ -159,7 +160,7 @@ class Tracee:
         _ptrace(_POKETEXT, self.pid, entry, 0x9090909090_050F)
         for mapping in mappings:
             where = self._offsets[mapping.address]
-            flags = mmap.MAP_SHARED | 0x10  # MAP_FIXED
+            flags = mmap.MAP_SHARED | _MAP_FIXED | _MAP_POPULATE
             self._inject(entry, _SYS_MMAP, mapping.address, mapping.size, mapping.protection, flags, fd, where)
         code = mappings[0].address
         scratch = self._offsets[_SIGNAL_STACK]

@@ -94,7 +94,8 @@ class UnicornOracle:
                 uc.mem_write(page, data)
                 self._present[page] = data
         for name, value in state.system.items():
-            uc.reg_write(_SYSTEM[name], value)
+            table = name in ("gdtr", "idtr")
+            uc.reg_write(_SYSTEM[name], (0, value >> 16, value & 0xFFFF, 0) if table else value)
         for register, value in zip(self._registers, state.gpr, strict=False):
             uc.reg_write(register, value)
         for register, value in zip(self._xmm, state.xmm, strict=False):
@@ -128,7 +129,8 @@ class UnicornOracle:
             mantissa, exponent = uc.reg_read(_FP[i])
             out.set_physical(i, exponent << 64 | mantissa)
         for name in before.system:
-            out.system[name] = uc.reg_read(_SYSTEM[name])
+            value = uc.reg_read(_SYSTEM[name])
+            out.system[name] = value[1] << 16 | value[2] if isinstance(value, tuple) else value
         for page, old in self._present.items():
             data = bytes(uc.mem_read(page, PAGE))
             if data != old:
