@@ -68,7 +68,8 @@ def machine_config(options: dict[str, Any]) -> MachineConfig:
         raise Failure("--smp: more than one processor is not there yet")
     if options["kernel"] is None:
         raise Failure("there is nothing to run: give a --kernel")
-    values: dict[str, Any] = {name: Image.load(options[name], name) for name in ("kernel", "initrd") if options[name] is not None}
+    files = [name for name in ("kernel", "initrd") if options[name] is not None]
+    values: dict[str, Any] = {name: Image.load(options[name], name) for name in files}
     values |= {name: options[name] for name in ("arch", "machine", "cpu", "smp", "append", "tier")}
     values |= _shift(options["icount"])
     return MachineConfig(memory=parse_size(options["memory"]), rtc=_rtc(options["rtc"]), **values)

@@ -128,6 +128,8 @@ class CheckpointWriter:
         saved = Saved(icount, self._last, events, run_ms, len(table), cpu, devices, pages.tobytes(), hashes, digest)
         self._last = icount
         self._pending = self._thread.submit(self._write, saved, content)
+        if icount == 0:
+            self.wait()  # nothing replays without the beginning
 
     def wait(self) -> None:
         """Until the one under way is on disk."""

@@ -7,23 +7,28 @@ docs/format.md, "log.mcap".
 
 from __future__ import annotations
 
-import zlib
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgpack
 import zstandard
-from mcap.exceptions import EndOfFile, McapError
+from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
+from mcap.opcode import Opcode
 from mcap.records import Chunk, Message
-from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
-from mcap.writer import Writer
+from mcap.stream_reader import breakup_chunk
+from mcap.writer import MCAP0_MAGIC, Writer
 
 from runtime.recording.errors import RecordingError
 
 TOPIC = "history"
+_RECORD = struct.Struct("<BQ")  # an MCAP record: opcode, length of what follows
+_LONGEST = 1 << 30
 CLOCK, ENTROPY, INPUT = "clock", "entropy", "input:"
 
 
@@ -149,13 +154,26 @@ def _messages(path: Path) -> Iterator[Message]:
     except OSError as error:
         raise RecordingError(f"cannot read {path}: {error.strerror}") from error
     with file:
-        try:
-            for record in StreamReader(file, emit_chunks=True).records:
-                if isinstance(record, Chunk):
-                    if not record.uncompressed_crc:
-                        raise RecordingError(f"{path} is damaged: a chunk has no CRC")
-                    yield from (r for r in breakup_chunk(record, validate_crc=True) if isinstance(r, Message))
-        except EndOfFile:
-            return  # cut short: everything before this point is complete
-        except (McapError, CRCValidationError, ValueError, zlib.error, zstandard.ZstdError, MemoryError) as error:
-            raise RecordingError(f"{path} is damaged: {error or type(error).__name__}") from error
+        for content in _chunks(file, path):
+            try:
+                chunk = Chunk.read(ReadDataStream(BytesIO(content)))
+                records = breakup_chunk(chunk, validate_crc=True)
+            except (McapError, ValueError, struct.error, zstandard.ZstdError) as error:
+                raise RecordingError(f"{path} is damaged: {error}") from error
+            if not chunk.uncompressed_crc:
+                raise RecordingError(f"{path} is damaged: a chunk has no CRC")
+            yield from (record for record in records if isinstance(record, Message))
+
+
+def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    """The content of every complete chunk record; the file may end anywhere."""
+    magic = file.read(len(MCAP0_MAGIC))
+    if magic != MCAP0_MAGIC[: len(magic)]:
+        raise RecordingError(f"{path} is damaged: it is no MCAP file")
+    while len(header := file.read(_RECORD.size)) == _RECORD.size:
+        opcode, length = _RECORD.unpack(header)
+        content = file.read(min(length, _LONGEST))
+        if len(content) < length or opcode == Opcode.DATA_END:
+            return
+        if opcode == Opcode.CHUNK:
+            yield content

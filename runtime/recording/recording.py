@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -57,23 +58,24 @@ class RecordingWriter:
 
     def close(self, icount: int, reason: str, message: str = "") -> None:
         """The recording ends at ``icount``: complete all, set the clean-close mark. On OSError it stays cut short."""
-        try:
-            self.checkpoints.close()
-            self.log.flush(icount, {"reason": reason, "message": message})
-            self.log.close()
-        except BaseException:
-            self.log.abandon()
-            raise
+        self.checkpoints.close()
+        self.log.flush(icount, {"reason": reason, "message": message})
+        self.log.close()
         names = sorted(p for p in self.path.rglob("*") if p.is_file())
         sizes = {str(p.relative_to(self.path)): p.stat().st_size for p in names}
         log_hash = xxhash.xxh3_128_hexdigest((self.path / _LOG).read_bytes())
         write_json(self.path / _CLOSED, {"icount": icount, "files": sizes, "log": log_hash})
 
+    def abandon(self) -> None:
+        """The disk failed: leave everything as it is, cut short."""
+        with suppress(OSError):
+            self.checkpoints.close()
+        self.log.abandon()
+
     def discard(self) -> None:
         """Remove what was made: the machine could not be built, there is nothing to record."""
         if hasattr(self, "checkpoints"):
-            self.checkpoints.close()
-            self.log.abandon()
+            self.abandon()
         shutil.rmtree(self.path, ignore_errors=True)
 
 

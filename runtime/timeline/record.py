@@ -184,7 +184,7 @@ class _Recording:
             raise self._disk_failed(error) from error
 
     def _disk_failed(self, error: OSError) -> RecordingError:
-        self._writer.log.abandon()
+        self._writer.abandon()
         what = f"{self._writer.path}: {error.strerror or error}"
         return RecordingError(f"cannot write {what}; the recording is good up to instruction {self._reached}")
 

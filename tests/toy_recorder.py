@@ -1,0 +1,15 @@
+"""Records the toy machine in a process of its own, so that it can be killed: ``toy_recorder.py OUTPUT``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from toy_machine import make_machine
+
+from runtime.config import MachineConfig
+from runtime.timeline.record import Outside, Pace, record
+
+if __name__ == "__main__":
+    slow = MachineConfig(memory=1 << 20, append="slow")
+    record(Path(sys.argv[1]), slow, Outside(), pace=Pace(digest=0.05, checkpoint=0.1), factory=make_machine)
