@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from itertools import islice
 from typing import Protocol
 
-from tests.oracle.state import (
+from .state import (
     GPR_NAMES,
     RF,
     ST_NAMES,
@@ -22,7 +22,7 @@ from tests.oracle.state import (
     disassemble,
     memory_differences,
 )
-from tests.oracle.undefined import APPROXIMATE_SSE, APPROXIMATE_X87, C1, Undefined, undefined
+from .undefined import APPROXIMATE_SSE, APPROXIMATE_X87, C1, Undefined, undefined
 
 _POINTERS = ("fop", "fip", "fdp")
 _STEPPING = TF | RF
@@ -36,7 +36,9 @@ class Executor(Protocol):
         """One step of `code` at `state.rip`; must not change `state`. Returns the state after it and its exception."""
 
 
-def check(executor: Executor, cases: Iterable[Case], oracle: Executor, limit: int = 20, shrink: bool = True) -> list[str]:
+def check(
+    executor: Executor, cases: Iterable[Case], oracle: Executor, limit: int = 20, shrink: bool = True
+) -> list[str]:
     """Run all `cases` (only their inputs count) through both; returns the failing ones as text, at most `limit`.
 
     A line is the case with the oracle's result, then `# got` and what the executor made of it, or `# raised` and its
@@ -73,7 +75,9 @@ def verdict(executor: Executor, case: Case) -> str:
 
 
 def mismatch(case: Case, out: X86State, fault: Fault | None) -> str:
-    """Empty when `out` and `fault` agree with the results of `case` in all that is defined, else what they have instead."""
+    """Empty when `out` and `fault` agree with the results of `case` in all that is defined, else what they have
+    instead.
+    """
     assert case.out is not None
     expected, ignore = case.out, undefined(case, case.out)
     parts = [f"fault={fault or '-'}"] if fault != case.fault else []
@@ -117,7 +121,8 @@ def _near_x87(name: str, difference: int, expected: X86State, value: int, ignore
 
 def _near_sse(expected: int, value: int) -> bool:
     """Each element equal, or both finite and within twice the specified error of a single result."""
-    for a, b in zip(struct.unpack("<4I", expected.to_bytes(16, "little")), struct.unpack("<4I", value.to_bytes(16, "little")), strict=True):  # noqa: E501
+    lanes = (struct.unpack("<4I", v.to_bytes(16, "little")) for v in (expected, value))
+    for a, b in zip(*lanes, strict=True):
         if a == b:
             continue
         x, y = (struct.unpack("<f", struct.pack("<I", bits))[0] for bits in (a, b))
@@ -148,4 +153,3 @@ def _simplifications(case: Case) -> Iterator[Callable[[X86State], None]]:
         if name in default.system or name not in case.state.system:
             value = default.get(name)
             yield lambda state, name=name, value=value: state.set(name, value)  # type: ignore[misc]
-

@@ -1,8 +1,9 @@
-"""A systematic list of x86 instruction encodings: every opcode, mandatory prefix, operand size, /reg group and operand form.
+"""A systematic list of x86 instruction encodings: every opcode, mandatory prefix, operand size, /reg group and
+operand form.
 
-Nothing here is a list of instructions: the opcode maps (SDM vol. 2, appendix A) are walked byte by byte and Capstone says what
-decodes, so that what a front end forgot is found. What user mode on x86-64-v2 cannot execute, or cannot be compared, is
-taken out by feature group and by name, each name with its reason.
+Nothing here is a list of instructions: the opcode maps (SDM vol. 2, appendix A) are walked byte by byte and Capstone
+says what decodes, so that what a front end forgot is found. What user mode on x86-64-v2 cannot execute, or cannot be
+compared, is taken out by feature group and by name, each name with its reason.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import capstone
 from capstone import x86_const as x86
 
-from tests.oracle.state import disassembler
+from .state import disassembler
 
 _SIZE_PREFIXES = (b"", b"\x66", b"\xf3", b"\xf2", b"\x66\xf3", b"\x66\xf2")
 _MAPS = (b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")
@@ -28,8 +29,8 @@ _ADDRESS_SIZE_COUNTS = frozenset(b"\xd7\xe0\xe1\xe2")
 _FOREIGN_GROUPS = frozenset(
     getattr(x86, f"X86_GRP_{name}")
     for name in (
-        "VM", "3DNOW", "AES", "ADX", "AVX", "AVX2", "AVX512", "BMI", "BMI2", "F16C", "FMA", "FMA4", "FSGSBASE", "RTM", "SHA",
-        "SSE4A", "PCLMUL", "XOP", "TBM", "SGX", "SMAP", "PRIVILEGE",
+        "VM", "3DNOW", "AES", "ADX", "AVX", "AVX2", "AVX512", "BMI", "BMI2", "F16C", "FMA", "FMA4", "FSGSBASE",
+        "RTM", "SHA", "SSE4A", "PCLMUL", "XOP", "TBM", "SGX", "SMAP", "PRIVILEGE",
     )
 )  # fmt: skip
 
@@ -61,8 +62,9 @@ _STRING = re.compile(r"(?:rep (?:movs|lods|stos)|(?:repe|repne) (?:cmps|scas))[b
 class Encoding:
     """One form of an instruction, with its free parts left open.
 
-    `prefixes` are mandatory, operand-size, address-size, REP or LOCK bytes; `operands` is "none" (no ModRM byte), "memory" or
-    "register"; `reg` and `rm` are None where any register will do; `immediate` counts the bytes after the addressing form.
+    `prefixes` are mandatory, operand-size, address-size, REP or LOCK bytes; `operands` is "none" (no ModRM byte),
+    "memory" or "register"; `reg` and `rm` are None where any register will do; `immediate` counts the bytes after the
+    addressing form.
     """
 
     mode: int
@@ -102,13 +104,15 @@ def _with_lock(kept: Iterable[Encoding]) -> Iterator[Encoding]:
         yield encoding
         if _LOCKABLE.match(encoding.mnemonic) and encoding.operands == "memory" and "[" in encoding.text.split(",")[0]:
             yield Encoding(
-                encoding.mode, b"\xf0" + encoding.prefixes, encoding.rex_w, encoding.opcode, "memory", encoding.reg, None,
-                encoding.immediate, encoding.mnemonic, "lock " + encoding.text,
+                encoding.mode, b"\xf0" + encoding.prefixes, encoding.rex_w, encoding.opcode, "memory", encoding.reg,
+                None, encoding.immediate, encoding.mnemonic, "lock " + encoding.text,
             )  # fmt: skip
 
 
 def _candidates(mode: int) -> Iterator[Encoding]:
-    """Everything that decodes, plainest prefixes first, so that a prefix that changes nothing is seen as a repetition."""
+    """Everything that decodes, plainest prefixes first, so that a prefix that changes nothing is seen as a
+    repetition.
+    """
     for escape in _MAPS:
         for byte in range(256):
             opcode = escape + bytes([byte])
@@ -172,12 +176,15 @@ def _shape(decoded: _Decoded) -> tuple[str, str, int]:
 
 
 def _kind(operand: str) -> str:
-    """The class of an operand's text: memory with its size, x87, MMX, XMM, segment, control register, width, or number."""
+    """The class of an operand's text: memory with its size, x87, MMX, XMM, segment, control register, width, or
+    number.
+    """
     if "[" in operand:
         return operand.partition("[")[0]
     for pattern, kind in (
         (r"st\(?", "f"), (r"xmm", "x"), (r"mm", "m"), (r"[c-gs]s$", "s"), (r"[cd]r\d", "c"), (r"k\d|[yz]mm|bnd", "v"),
-        (r"r(\d+$|..$)", "q"), (r"e..$|r\d+d$", "d"), (r"([abcd][lh]|[sd]il|[sb]pl|r\d+b)$", "b"), (r"-?0?x?[0-9a-f]+$", "i"),
+        (r"r(\d+$|..$)", "q"), (r"e..$|r\d+d$", "d"), (r"([abcd][lh]|[sd]il|[sb]pl|r\d+b)$", "b"),
+        (r"-?0?x?[0-9a-f]+$", "i"),
     ):  # fmt: skip
         if re.match(pattern, operand):
             return kind
@@ -228,7 +235,9 @@ def _foreign(encoding: Encoding) -> bool:
     """True when a feature outside x86-64-v2, a higher privilege level or a segment or control register is needed."""
     modrm = b""
     if encoding.operands != "none":
-        modrm = bytes([(encoding.reg or 0) << 3 | (encoding.rm or 0) | (0xC0 if encoding.operands == "register" else 0)])
+        modrm = bytes(
+            [(encoding.reg or 0) << 3 | (encoding.rm or 0) | (0xC0 if encoding.operands == "register" else 0)]
+        )
     code = encoding.prefixes + (b"\x48" if encoding.rex_w else b"") + encoding.opcode + modrm + bytes(8)
     instruction = next(iter(_detailed(encoding.mode).disasm(code, 0, 1)))
     if _FOREIGN_GROUPS & set(instruction.groups):

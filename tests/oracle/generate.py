@@ -1,7 +1,7 @@
 """Random cases for an encoding: concrete bytes with every addressing form, and a state in which they mostly succeed.
 
-Memory operands point into the layout's data pages, sometimes unaligned, across a page, into read-only or unmapped memory, or
-out of canonical range; then the expected result is the exception.
+Memory operands point into the layout's data pages, sometimes unaligned, across a page, into read-only or unmapped
+memory, or out of canonical range; then the expected result is the exception.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from random import Random
 
-from tests.oracle import values
-from tests.oracle.encodings import Encoding, encodings
-from tests.oracle.state import PAGE, USER_FLAGS, Case, X86State, default_state, disassembler, layout
+from . import values
+from .encodings import Encoding, encodings
+from .state import PAGE, USER_FLAGS, Case, X86State, default_state, disassembler, layout
 
 __all__ = ["Encoding", "cases", "encodings", "random_case", "random_state"]
 
@@ -23,7 +23,9 @@ _PAIRS_16 = ((3, 6), (3, 7), (5, 6), (5, 7), (6, None), (7, None), (5, None), (3
 
 
 def cases(mode: int, seed: int, each: int = 1, select: Callable[[Encoding], bool] | None = None) -> Iterator[Case]:
-    """`each` random cases (without results) for every encoding of `mode` that `select` accepts; same seed, same cases."""
+    """`each` random cases (without results) for every encoding of `mode` that `select` accepts; same seed, same
+    cases.
+    """
     for encoding in encodings(mode):
         if select is None or select(encoding):
             rng = Random(f"{seed} {encoding}")
@@ -142,7 +144,9 @@ class _Address:
     """A random addressing form for one effective address, with the registers of `state` set to match."""
 
     def __init__(self, mode: int, rng: Random, state: X86State, target: int, extend: bool) -> None:
-        """`extend` allows R8-R15. The prefixes (address size, segment) come out in `prefixes`, REX.X and REX.B in `rex`."""
+        """`extend` allows R8-R15. The prefixes (address size, segment) come out in `prefixes`, REX.X and REX.B in
+        `rex`.
+        """
         self.rex, self.segment, self.relative = 0, 0, False
         self.used: list[int] = []
         self._rng, self._state = rng, state
@@ -159,7 +163,7 @@ class _Address:
         self._wide(mode, width, target - self.segment & (1 << width) - 1, extend)
 
     def bytes(self, reg: int) -> bytes:
-        """ModRM with `reg`, SIB and displacement; the displacement is zero when `relative` (to the next instruction)."""
+        """ModRM with `reg`, SIB and displacement, which is zero when `relative` (to the next instruction)."""
         return bytes([self._mod << 6 | (reg & 7) << 3 | self._rm]) + self._sib + self._displacement
 
     def _override(self, target: int) -> None:

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.oracle.state import ID, PAGE, RF, TF, USER_FLAGS, ZERO_PAGE, Fault, X86State, default_state, layout
-from tests.oracle.tracee import REGISTERS, Mapping, Tracee, TraceError
+from .state import ID, PAGE, RF, TF, USER_FLAGS, ZERO_PAGE, Fault, X86State, default_state, layout
+from .tracee import REGISTERS, Mapping, Tracee, TraceError
 
 _SELECTORS = {64: (0x33, 0x2B, 0), 32: (0x23, 0x2B, 0x2B)}
 """Linux user selectors by mode: cs, ss, and ds = es."""
@@ -28,9 +28,9 @@ _M64 = (1 << 64) - 1
 class HostOracle:
     """Executes one step of an instruction on this machine's processor, at privilege level 3.
 
-    A REP string instruction makes one iteration a step, as the single-step trap does. TF, RF and IF of the input are ignored
-    and come back as IF = 1, the others 0. CS is 0x33 and SS 0x2B, DS and ES are null in 64-bit mode and flat in mode 32; FS
-    and GS are null selectors, with the state's bases in 64-bit mode. Use it from one thread.
+    A REP string instruction makes one iteration a step, as the single-step trap does. TF, RF and IF of the input are
+    ignored and come back as IF = 1, the others 0. CS is 0x33 and SS 0x2B, DS and ES are null in 64-bit mode and flat
+    in mode 32; FS and GS are null selectors, with the state's bases in 64-bit mode. Use it from one thread.
     """
 
     def __init__(self) -> None:
@@ -38,11 +38,13 @@ class HostOracle:
         places = layout(64)
         writable = mmap.PROT_READ | mmap.PROT_WRITE
         self._code = places.code
-        self._tracee = Tracee([
-            Mapping(places.code, PAGE, mmap.PROT_READ | mmap.PROT_EXEC),
-            *(Mapping(page, PAGE, writable) for page in places.writable),
-            *(Mapping(page, PAGE, mmap.PROT_READ) for page in (places.read_only,) if page is not None),
-        ])
+        self._tracee = Tracee(
+            [
+                Mapping(places.code, PAGE, mmap.PROT_READ | mmap.PROT_EXEC),
+                *(Mapping(page, PAGE, writable) for page in places.writable),
+                *(Mapping(page, PAGE, mmap.PROT_READ) for page in (places.read_only,) if page is not None),
+            ]
+        )
         self._view = self._tracee.view
         self._code_offset = self._tracee.offset(places.code)
         self._pages = [(page, self._tracee.offset(page)) for page in places.pages]
@@ -52,7 +54,8 @@ class HostOracle:
     def run(self, state: X86State, code: bytes, mode: int) -> tuple[X86State, Fault | None]:
         """One step of `code` at `state.rip` (in the code page). On a fault the state is that which a handler would see.
 
-        Raises ValueError when the state does not fit the layout or mode is 16, TraceError when the code is a system call.
+        Raises ValueError when the state does not fit the layout or mode is 16, TraceError when the code is a system
+        call.
         """
         cs, ss, ds = _SELECTORS[mode]
         start = state.rip - self._code
@@ -121,7 +124,8 @@ class HostOracle:
     def _read(self, before: X86State) -> X86State:
         """The state after the step; pages that did not change are the same objects as in `before`."""
         (
-            r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, _, rip, _, flags, rsp, _, fs, gs, *_,
+            r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, _, rip, _, flags, rsp, _,
+            fs, gs, *_,
         ) = REGISTERS.unpack(self._tracee.registers)  # fmt: skip
         out = X86State([rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15], rip)
         out.rflags = flags & ~(TF | RF)

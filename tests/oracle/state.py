@@ -1,8 +1,8 @@
 """The state of an x86 processor before and after one instruction, and its one-line text form.
 
-Memory is a fixed small layout per mode (`layout`): everything outside it is unmapped, so that a wild access faults in every
-executor alike. The x87 registers are in *stack order*, as FXSAVE stores them (`st[0]` is ST(0)); `ftw` is the abridged tag
-byte of FXSAVE (SDM vol. 1, 10.5.1), one bit per *physical* register, 1 = not empty.
+Memory is a fixed small layout per mode (`layout`): everything outside it is unmapped, so that a wild access faults in
+every executor alike. The x87 registers are in *stack order*, as FXSAVE stores them (`st[0]` is ST(0)); `ftw` is the
+abridged tag byte of FXSAVE (SDM vol. 1, 10.5.1), one bit per *physical* register, 1 = not empty.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def layout(mode: int) -> Layout:
 
 @dataclass(frozen=True)
 class Fault:
-    """An exception: vector number, error code (None where the vector has none, SDM vol. 3, 6.15), address (#PF only)."""
+    """An exception: vector, error code (None where the vector has none, SDM vol. 3, 6.15), address (#PF only)."""
 
     vector: int
     error: int | None = None
@@ -89,11 +89,12 @@ class Fault:
 
 @dataclass(slots=True)
 class X86State:
-    """Everything that one instruction can read or write. All values are unsigned integers; defaults are those after FNINIT.
+    """Everything that one instruction can read or write. All values are unsigned integers; defaults are those after
+    FNINIT.
 
-    `memory` maps page addresses of the layout to their 4096 bytes; a page that is not listed is zero. `system` holds what
-    only privileged code sees (`SYSTEM_NAMES`; GDTR and IDTR as base << 16 | limit); an executor takes its own default for a
-    name that is not there.
+    `memory` maps page addresses of the layout to their 4096 bytes; a page that is not listed is zero. `system` holds
+    what only privileged code sees (`SYSTEM_NAMES`; GDTR and IDTR as base << 16 | limit); an executor takes its own
+    default for a name that is not there.
     """
 
     gpr: list[int] = field(default_factory=lambda: [0] * 16)
@@ -174,7 +175,9 @@ _WHERE: dict[str, tuple[str, int | None]] = {
 
 
 def default_state(mode: int) -> X86State:
-    """The state that a case's text is relative to: FNINIT values, zero memory, rip and rsp in the middle of their pages."""
+    """The state that a case's text is relative to: FNINIT values, zero memory, rip and rsp in the middle of their
+    pages.
+    """
     state = X86State(rip=layout(mode).code + PAGE // 2)
     state.gpr[4] = layout(mode).stack + PAGE // 2
     return state
@@ -286,7 +289,9 @@ def _apply(state: X86State, tokens: list[str]) -> Fault | None:
 @functools.cache
 def disassembler(mode: int) -> capstone.Cs:
     """Capstone for mode 16, 32 or 64, without details."""
-    return capstone.Cs(capstone.CS_ARCH_X86, {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}[mode])
+    return capstone.Cs(
+        capstone.CS_ARCH_X86, {16: capstone.CS_MODE_16, 32: capstone.CS_MODE_32, 64: capstone.CS_MODE_64}[mode]
+    )
 
 
 def disassemble(code: bytes, mode: int, address: int = 0) -> str:

@@ -1,9 +1,9 @@
 """A process with an empty address space that executes single instructions under ptrace.
 
-The child is any x86-64 program, stopped at its first instruction. Its own memory is then unmapped by system calls injected
-into it, and only the pages of the layout stay, shared with this process: what the instruction writes is seen here without a
-ptrace call. Signals of the child are caught on a signal stack in shared memory, whose frame gives the vector, the error code
-and CR2 (`struct sigcontext` of the Linux ABI). The handler itself is never executed.
+The child is any x86-64 program, stopped at its first instruction. Its own memory is then unmapped by system calls
+injected into it, and only the pages of the layout stay, shared with this process: what the instruction writes is seen
+here without a ptrace call. Signals of the child are caught on a signal stack in shared memory, whose frame gives the
+vector, the error code and CR2 (`struct sigcontext` of the Linux ABI). The handler itself is never executed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ _RAX, _RIP, _RSP, _RDX = 10, 16, 19, 12
 _SYS_MMAP, _SYS_MUNMAP, _SYS_SIGACTION, _SYS_SIGALTSTACK = 9, 11, 13, 131
 _SIGNAL_STACK, _SIGNAL_STACK_SIZE = 0x7A00_0000_0000, 0x10000
 _ACTION_FLAGS = 0x4C000004  # SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER
-_MAP_FIXED, _MAP_POPULATE = 0x10, 0x8000  # populated, so that a fault's error code never says "not present" for our pages
+_MAP_FIXED, _MAP_POPULATE = (
+    0x10,
+    0x8000,
+)  # populated, so that a fault's error code never says "not present" for our pages
 _SYSCALL_STOP = signal.SIGTRAP | 0x80
 _SI_KERNEL = 0x80
 FAULT_SIGNALS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP)
@@ -98,7 +101,8 @@ class Tracee:
         return self._offsets[address]
 
     def step(self) -> Trap | None:
-        """Execute one instruction from `registers` and `fx` and leave the result in them; returns its exception, if any.
+        """Execute one instruction from `registers` and `fx` and leave the result in them; returns its exception, if
+        any.
 
         Raises TraceError when the instruction is a system call (which is not executed).
         """

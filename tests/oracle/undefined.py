@@ -1,12 +1,19 @@
-"""What the architecture leaves undefined after an instruction (SDM vol. 2, "Flags Affected" of each), so that it is not compared."""
+"""What the architecture leaves undefined after an instruction (SDM vol. 2, "Flags Affected" of each), so that it is
+not compared.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.oracle.state import AF, ARITHMETIC, CF, OF, PF, SF, ZF, Case, X86State, disassemble
+from .state import AF, ARITHMETIC, CF, OF, PF, SF, ZF, Case, X86State, disassemble
 
 C0, C1, C2, C3 = 1 << 8, 1 << 9, 1 << 10, 1 << 14
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
 
 _FLAGS = {
     "mul": SF | ZF | AF | PF, "imul": SF | ZF | AF | PF, "div": ARITHMETIC, "idiv": ARITHMETIC,
@@ -20,10 +27,10 @@ _FLAGS = {
 _SHIFTS = frozenset(("shl", "sal", "shr", "sar", "shld", "shrd"))
 _ROTATES = frozenset(("rol", "ror", "rcl", "rcr"))
 
-_ALL_CONDITIONS = frozenset("fldcw fnstcw fnstenv fnstsw fnclex ffree fnop fclex".split())  # noqa: SIM905
-_DEFINED_CONDITIONS = frozenset(
+_ALL_CONDITIONS = _names("fldcw fnstcw fnstenv fnstsw fnclex ffree fnop")
+_DEFINED_CONDITIONS = _names(
     "fcom fcomp fcompp fucom fucomp fucompp ficom ficomp ftst fxam fcomi fcompi fucomi fucompi fprem fprem1 "
-    "frstor fldenv fnsave fninit fxsave fxrstor fxsave64 fxrstor64 wait".split()  # noqa: SIM905
+    "frstor fldenv fnsave fninit fxsave fxrstor fxsave64 fxrstor64 wait"
 )
 _ARGUMENT_REDUCTION = frozenset(("fsin", "fcos", "fsincos", "fptan"))
 
@@ -32,13 +39,13 @@ APPROXIMATE_SSE = frozenset(("rcpps", "rcpss", "rsqrtps", "rsqrtss"))
 APPROXIMATE_X87 = frozenset(("f2xm1", "fyl2x", "fyl2xp1", "fpatan", *_ARGUMENT_REDUCTION))
 """Results within one unit in the last place of the true one (SDM vol. 1, 8.3.10), not specified bits."""
 UNPREDICTABLE = frozenset(("rdrand",))
-_MANY_STORES = frozenset("fxsave fxsave64 fnsave fnstenv pushal pushaw enter maskmovq maskmovdqu".split())  # noqa: SIM905
-_MANY_LOADS = frozenset("fxrstor fxrstor64 frstor fldenv".split())  # noqa: SIM905
+_MANY_STORES = _names("fxsave fxsave64 fnsave fnstenv pushal pushaw enter maskmovq maskmovdqu")
+_MANY_LOADS = _names("fxrstor fxrstor64 frstor fldenv")
 
 
 @dataclass(frozen=True)
 class Undefined:
-    """Bits of RFLAGS and of the x87 status word, and whole kinds of state, that a case's result may not be judged by."""
+    """Bits of RFLAGS and of the x87 status word, and kinds of state, that a result may not be judged by."""
 
     flags: int = 0
     fsw: int = 0

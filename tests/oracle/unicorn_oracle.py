@@ -1,7 +1,7 @@
 """A second oracle: Unicorn, for what user mode of the host cannot run (real mode, privileged instructions).
 
-It stands below the host: its x87 and SSE are software, and its memory has no page tables here, so that a page fault's error
-code is put together from the kind of access. Use it for integer and system instructions.
+It stands below the host: its x87 and SSE are software, and its memory has no page tables here, so that a page fault's
+error code is put together from the kind of access. Use it for integer and system instructions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import unicorn
 from unicorn import x86_const as ux
 
-from tests.oracle.state import (
+from .state import (
     GPR_NAMES,
     PAGE,
     RF,
@@ -44,8 +44,8 @@ _INVALID = unicorn.UC_HOOK_MEM_UNMAPPED | unicorn.UC_HOOK_MEM_PROT
 class UnicornOracle:
     """Executes one step at privilege level 0, with the same interface and layout as the host oracle.
 
-    What the state's `system` names is set before and read back after; the rest is Unicorn's reset state for the mode. Segments
-    are flat (mode 16: base 0). A page fault has the error code of a user access, as the host's has.
+    What the state's `system` names is set before and read back after; the rest is Unicorn's reset state for the mode.
+    Segments are flat (mode 16: base 0). A page fault has the error code of a user access, as the host's has.
     """
 
     def __init__(self, mode: int) -> None:

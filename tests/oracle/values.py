@@ -27,7 +27,9 @@ def integer(rng: Random) -> int:
 
 
 def _edges(exponent_bits: int, fraction_bits: int) -> list[int]:
-    """Positive edge patterns of an IEEE format: zero, denormals, around one, halves, integers, limits, infinity, NaNs."""
+    """Positive edge patterns of an IEEE format: zero, denormals, around one, halves, integers, limits, infinity,
+    NaNs.
+    """
     top, bias, one = (1 << exponent_bits) - 1, (1 << exponent_bits - 1) - 1, 1 << fraction_bits
     near_one = [bias * one + delta for delta in (-1, 0, 1, one >> 1, one, one + (one >> 1))]
     halves = [(bias - 1) * one, (bias + 1) * one + (one >> 2), (bias + 2) * one + (one >> 3), (bias - 1) * one - 1]
@@ -40,10 +42,13 @@ def _edges(exponent_bits: int, fraction_bits: int) -> list[int]:
 _F32, _F64 = _edges(8, 23), _edges(11, 52)
 _ONE80 = 1 << 64
 _F80 = [
-    0, 1, 1 << 62, (1 << 63) - 1, 1 << 63, _ONE80 | 1 << 63, _ONE80, 1 << 78,  # zero, denormals, pseudo-denormal, unnormals
-    *(e << 64 | 1 << 63 for e in (1, 2, 0x3FFE, 0x3FFF, 0x4000, 0x4001, 0x400E, 0x401E, 0x403D, 0x403E, 0x7FFD, 0x7FFE)),
+    0, 1, 1 << 62, (1 << 63) - 1, 1 << 63,  # zero, denormals, pseudo-denormal
+    _ONE80 | 1 << 63, _ONE80, 1 << 78,  # the smallest normal, unnormals
+    *(e << 64 | 1 << 63 for e in (1, 2, 0x3FFE, 0x3FFF, 0x4000, 0x4001, 0x400E, 0x401E, 0x403D)),
+    *(e << 64 | 1 << 63 for e in (0x403E, 0x7FFD, 0x7FFE)),
     *(e << 64 | _M64 for e in (1, 0x3FFE, 0x3FFF, 0x400D, 0x401D, 0x403D, 0x403E, 0x7FFE)),
-    0x3FFF << 64 | 3 << 62, 0x4000 << 64 | 5 << 61, 0x3FFD << 64 | 1 << 63, 0x3FBE << 64 | 1 << 63, 0x3FC0 << 64 | 1 << 63,
+    0x3FFF << 64 | 3 << 62, 0x4000 << 64 | 5 << 61,  # 1.5, 2.5
+    0x3FFD << 64 | 1 << 63, 0x3FBE << 64 | 1 << 63, 0x3FC0 << 64 | 1 << 63,
     0x7FFF << 64, 0x7FFF << 64 | 1, 0x7FFF << 64 | 1 << 62,  # pseudo-infinity, pseudo-NaNs
     0x7FFF << 64 | 1 << 63, 0x7FFF << 64 | 3 << 62, 0x7FFF << 64 | 3 << 62 | 0x1234, 0x7FFF << 64 | 1 << 63 | 5,
 ]  # fmt: skip
