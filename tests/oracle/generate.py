@@ -58,7 +58,7 @@ def random_state(mode: int, rng: Random, x87: bool = False, sse: bool = False) -
     if x87:
         state.fcw = values.x87_control(rng)
         state.fsw = values.x87_status(rng, state.fcw)
-        state.ftw = values.x87_tags(rng)
+        state.ftw = values.x87_tags(rng, state.fsw)
         state.st = [values.float80(rng) for _ in range(8)]
     if sse:
         state.mxcsr = values.mxcsr(rng)
@@ -69,7 +69,7 @@ def random_state(mode: int, rng: Random, x87: bool = False, sse: bool = False) -
 def _uses_x87(encoding: Encoding) -> bool:
     name = encoding.mnemonic
     mmx = any(operand.strip().startswith("mm") for operand in encoding.text.partition(" ")[2].split(","))
-    return mmx or (name[0] == "f" and name != "fence") or name in ("wait", "emms", "cvtpi2ps", "cvtpi2pd")
+    return mmx or name[0] == "f" or name in ("wait", "emms", "cvtpi2ps", "cvtpi2pd")
 
 
 def _mxcsr(encoding: Encoding) -> bool:
@@ -159,6 +159,8 @@ class _Address:
             return
         if mode == 64 and rng.random() < 0.08:
             self._override(target)
+        elif rng.random() < 0.04:  # changes nothing: flat segments
+            self.prefixes += rng.choice((b"\x26", b"\x36", b"\x3e"))
         width = 64 if mode == 64 and not short else 32
         self._wide(mode, width, target - self.segment & (1 << width) - 1, extend)
 

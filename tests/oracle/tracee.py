@@ -87,7 +87,7 @@ class Tracee:
         os.ftruncate(fd, size)
         self.view = mmap.mmap(fd, size)
         os.set_inheritable(fd, True)
-        self.pid = _spawn()
+        self._owner, self.pid = os.getpid(), _spawn()
         try:
             self._prepare(mappings, fd)
         except BaseException:
@@ -124,8 +124,8 @@ class Tracee:
         return self._trap(signal.SIGTRAP) if struct.unpack_from("<3i", info)[2] == _SI_KERNEL else None
 
     def close(self) -> None:
-        """End the child. May be called more than once."""
-        if self.pid:
+        """End the child. May be called more than once; a fork of this process leaves it alone."""
+        if self.pid and os.getpid() == self._owner:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
             self.pid = 0

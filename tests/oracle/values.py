@@ -144,6 +144,9 @@ def x87_status(rng: Random, control: int) -> int:
     return value | (0x8080 if value & ~control & 0x3F else 0)
 
 
-def x87_tags(rng: Random) -> int:
-    """The abridged tag byte: full, empty, or anything."""
-    return rng.choice((0xFF, 0xFF, 0xFF, 0, rng.getrandbits(8), rng.getrandbits(8)))
+def x87_tags(rng: Random, status: int) -> int:
+    """The abridged tag byte: mostly a stack of some depth from the TOP of `status` on, sometimes anything."""
+    if rng.random() < 0.15:
+        return rng.getrandbits(8)
+    filled, top = (1 << rng.choice((8, 8, 8, 7, 7, 6, 4, 2, 1, 0))) - 1, status >> 11 & 7
+    return (filled << top | filled >> 8 - top) & 0xFF
