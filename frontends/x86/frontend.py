@@ -16,6 +16,8 @@ class X86Frontend:
 
     name = "x86"
     layout = st.LAYOUT
+    #: CPU block offsets that mean nothing between instructions.
+    temporaries = range(st.T, st.V + 16 * 8)
 
     def __init__(self) -> None:
         import frontends.x86.table  # noqa: F401  (declares the rows and lifters)

@@ -47,12 +47,12 @@ class Engine:
         self.frontend = frontend
         self.layout = frontend.layout
         self._memories: list[Memory] = []
-        self.block = self._memory(MAX_SIZE)
+        self.block = self.new_memory(MAX_SIZE)
         self.base = self.block.address
         self.state = np.frombuffer(self.block.map, self.layout.dtype())[0]
         self.words = np.frombuffer(self.block.map, np.uint64)
-        self.ram = self._memory(ram_size)
-        self.page_flags = self._memory(max(ram_size >> 12, 4096)).array
+        self.ram = self.new_memory(ram_size)
+        self.page_flags = self.new_memory(max(ram_size >> 12, 4096)).array
         self.host_error: BaseException | None = None
         self._host_call = host_call
         self._callback = CALLBACK(self._called)
@@ -62,7 +62,7 @@ class Engine:
         self._allocate(ram_size)
 
     # -- set-up ----------------------------------------------------------------------------------------------------------
-    def _memory(self, size: int) -> Memory:
+    def new_memory(self, size: int) -> Memory:
         memory = Memory(size)
         self._memories.append(memory)
         return memory
@@ -84,38 +84,38 @@ class Engine:
 
     def _allocate(self, ram_size: int) -> None:
         pages = ram_size >> 12
-        handlers = self._memory(8 * len(ROWS))
+        handlers = self.new_memory(8 * len(ROWS))
         table = np.frombuffer(handlers.map, np.uint64)
         for row in ROWS:
             table[row.number] = self.native[f"op_{row.name}"]
-        self.arena = self._memory(ARENA_BYTES)
+        self.arena = self.new_memory(ARENA_BYTES)
         self.cells = np.frombuffer(self.arena.map, CELL)
-        self.templates = self._memory(TEMPLATE_BYTES)
+        self.templates = self.new_memory(TEMPLATE_BYTES)
         self.template_cells = np.frombuffer(self.templates.map, CELL)
         self.template_used = 0
         self.arena_used = CELL_SIZE
-        self.block_table = self._memory(BLOCK_TABLE * 16)
-        self.smc = self._memory(4096)
+        self.block_table = self.new_memory(BLOCK_TABLE * 16)
+        self.smc = self.new_memory(4096)
         self.smc_words = np.frombuffer(self.smc.map, np.uint64)
-        self.hot = self._memory(k.HOT_QUEUE * 8)
+        self.hot = self.new_memory(k.HOT_QUEUE * 8)
         self.hot_words = np.frombuffer(self.hot.map, np.uint64)
-        self.info = self._memory(4096)
+        self.info = self.new_memory(4096)
         self.info_words = np.frombuffer(self.info.map, np.int64)
-        self.code_lines = np.frombuffer(self._memory(max(pages * 8, 4096)).map, np.uint64)
-        tlb = self._memory(2 * k.TLB_BYTES)
+        self.code_lines = np.frombuffer(self.new_memory(max(pages * 8, 4096)).map, np.uint64)
+        tlb = self.new_memory(2 * k.TLB_BYTES)
         s = self.state
         s["tlb"] = s["tlb_base"] = tlb.address
-        s["jc"] = self._memory(k.JC_SIZE * k.JC_ENTRY).address
+        s["jc"] = self.new_memory(k.JC_SIZE * k.JC_ENTRY).address
         s["tlb_salt"] = s["jc_epoch"] = 1
         s["ram"], s["ram_size"] = self.ram.address, ram_size
         s["page_flags"] = self.page_flags.ctypes.data
-        s["pt_heat"] = self._memory(max(pages, 4096)).address
+        s["pt_heat"] = self.new_memory(max(pages, 4096)).address
         s["code_lines"] = self.code_lines.ctypes.data
         s["smc"], s["hot"] = self.smc.address, self.hot.address
         s["block_table"], s["block_mask"] = self.block_table.address, BLOCK_TABLE - 1
-        s["scratch"] = self._memory(k.SCRATCH_BYTES).address
+        s["scratch"] = self.new_memory(k.SCRATCH_BYTES).address
         s["handlers"] = handlers.address
-        s["templates"] = self._memory(TEMPLATE_TABLE * k.TEMPLATE_ENTRY).address
+        s["templates"] = self.new_memory(TEMPLATE_TABLE * k.TEMPLATE_ENTRY).address
         s["template_mask"] = TEMPLATE_TABLE - 1
         s["h_head"], s["h_stopped"], s["h_short"] = (self.native[n] for n in ("head", "stopped", "short"))
         s["host_call"] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0

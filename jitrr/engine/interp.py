@@ -126,7 +126,7 @@ class InterpEmit(Emit):
         self.line(f" br i1 {ok}, label %{done}, label %{check}, {LIKELY}")
         self.line(f"{check}:\n {(bad := self.fresh())} = icmp eq i64 {status}, 1")
         self.line(f" br i1 {bad}, label %{fault}, label %{leave}")
-        self.line(f"{fault}:\n musttail call tailcc void @raise_here(ptr {self.ip}, ptr %cpu, i64 {self.ic})\n ret void")
+        self.line(f"{fault}:\n musttail call preserve_nonecc void @raise_here(ptr {self.ip}, ptr %cpu, i64 {self.ic})\n ret void")
         self.line(f"{leave}:")
         at = self.let(f"call ptr @prepare_leave(ptr {self.ip}, ptr %cpu, i64 {self.ic})")
         left = self.get("ic")
@@ -145,7 +145,7 @@ class InterpEmit(Emit):
         self.line(f" br i1 {condition}, label %{bad}, label %{good}, {UNLIKELY}\n{bad}:")
         self.set("exc_vector", vector)
         self.set("exc_error", error)
-        self.line(f" musttail call tailcc void @raise_here(ptr {self.ip}, ptr %cpu, i64 {self.ic})\n ret void\n{good}:")
+        self.line(f" musttail call preserve_nonecc void @raise_here(ptr {self.ip}, ptr %cpu, i64 {self.ic})\n ret void\n{good}:")
 
     def helper(self, name: str, *args: str | int) -> str:
         self.set("icount_now", self.icount_here())
@@ -162,7 +162,7 @@ class InterpEmit(Emit):
 
     # -- control ---------------------------------------------------------------------------------------------------------
     def tail(self, ip: str, handler: str) -> None:
-        self.line(f" musttail call tailcc void {handler}(ptr {ip}, ptr %cpu, i64 {self.ic})\n ret void")
+        self.line(f" musttail call preserve_nonecc void {handler}(ptr {ip}, ptr %cpu, i64 {self.ic})\n ret void")
 
     def next(self, step: int = CELL_SIZE) -> None:
         ip = self.let(f"getelementptr i8, ptr {self.ip}, i64 {step}")
@@ -191,7 +191,7 @@ def row_symbol(row: Row) -> str:
 
 def function(name: str, e: Emit) -> str:
     body = "\n".join(e.lines)
-    return f"define tailcc void @{name}({SIGNATURE}) nounwind {{\n{body}\n}}\n"
+    return f"define preserve_nonecc void @{name}({SIGNATURE}) nounwind {{\n{body}\n}}\n"
 
 
 def machinery(layout: Layout, helpers: dict[str, int]) -> str:
@@ -394,7 +394,7 @@ def machinery(layout: Layout, helpers: dict[str, int]) -> str:
         Emit.declarations["llvm.x86.sse.stmxcsr"] = "declare void @llvm.x86.sse.stmxcsr(ptr)"
         host = e.pointer(layout["host_mxcsr"])
         e.line(f" call void @llvm.x86.sse.stmxcsr(ptr {host})\n call void @llvm.x86.sse.ldmxcsr(ptr {mxcsr})")
-    e.line(f" call tailcc void @resume(ptr null, ptr %cpu, i64 {e.ic})")
+    e.line(f" call preserve_nonecc void @resume(ptr null, ptr %cpu, i64 {e.ic})")
     if mxcsr:
         e.line(f" call void @llvm.x86.sse.stmxcsr(ptr {mxcsr})\n call void @llvm.x86.sse.ldmxcsr(ptr {host})")
     text = "\n".join(e.lines)

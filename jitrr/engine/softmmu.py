@@ -21,12 +21,12 @@ from jitrr.engine.native import (
 )  # fmt: skip
 
 
-def build(layout: Layout, walk: Callable[..., int], entry_cached: Callable[..., bool]) -> SimpleNamespace:
+def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callable[..., bool]) -> SimpleNamespace:
     """The helpers for one architecture.
 
-    ``walk(cpu, address, access, user)`` gives ``page | MAY_*`` or -1 with ``exc_*`` filled in; it calls nothing here but may
-    set accessed and dirty bits through ``mark_table``. ``entry_cached(cpu, host)`` says whether the page-table entry at a
-    host address may be cached in a TLB (present and accessed). Returns the functions other helpers use.
+    ``make_walk(mark_page)`` gives ``walk(cpu, address, access, user)``, which returns ``page | MAY_*`` or -1 with ``exc_*``
+    filled in and flags every table page it reads. ``entry_cached(cpu, host)`` says whether the page-table entry at a host
+    address may be cached in a TLB (present and accessed). Returns the functions other helpers use.
     """
     o = SimpleNamespace(**{k.replace(".", "_"): v for k, v in layout.offsets.items()})
     O_RAM, O_RAM_SIZE, O_FLAGS, O_LINES, O_SMC = o.ram, o.ram_size, o.page_flags, o.code_lines, o.smc
@@ -88,6 +88,8 @@ def build(layout: Layout, walk: Callable[..., int], entry_cached: Callable[..., 
         if flag == PAGE_TABLE:
             st8(ld64(cpu + O_HEAT) + lsr(page, 12), 0)
         return 0
+
+    walk = make_walk(mark_page)
 
     @inner
     def fill(cpu, tlb, address, found):  # type: ignore[no-untyped-def]
@@ -305,4 +307,4 @@ def build(layout: Layout, walk: Callable[..., int], entry_cached: Callable[..., 
         st64(entry + 16, cell)
         return cell
 
-    return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v) and k not in ("walk", "entry_cached")})
+    return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v) and k not in ("make_walk", "entry_cached")})

@@ -1,0 +1,14 @@
+"""Guest architectures by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def load_frontend(name: str) -> Any:
+    """A new front end; see jitrr.engine.frontend.Frontend."""
+    if name == "x86":
+        from frontends.x86.frontend import X86Frontend
+
+        return X86Frontend()
+    raise ValueError(f"no front end for {name}")

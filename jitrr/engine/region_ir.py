@@ -1,0 +1,316 @@
+"""IR of a region: several blocks of cells as one function, guest registers in SSA values.
+
+A region only ever takes the fast path. Whatever is unusual - a TLB miss, an exception, a cold micro-op, a jump out - goes on in
+the interpreter at exactly that cell, after the registers have been written back; so there is one place where each of these is
+done, and an exit from the middle of an instruction is as exact as one between two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jitrr.engine.cells import CELL_SIZE
+from jitrr.engine.constants import TLB_ENTRY, TLB_SIZE
+from jitrr.engine.interp import METADATA
+from jitrr.engine.layout import Layout
+from jitrr.microops.emit import Emit, llvm_type
+from jitrr.microops.table import ROWS, Operand, Row
+
+LIKELY = "!prof !0"
+
+
+@dataclass(frozen=True)
+class Block:
+    """``cells``: the head cell and all others. ``edges``: index of a goto cell -> number of the block it leads to."""
+
+    cells: np.ndarray
+    edges: dict[int, int]
+    #: pc of this block minus pc of the region's first.
+    delta: int
+
+
+@dataclass(frozen=True)
+class Region:
+    """Blocks by number; the first is the entry. ``pc_bits``: width of pc."""
+
+    blocks: list[Block]
+    pc_bits: int
+
+
+class _Deopt(Exception):
+    """The rest of this block is not compiled."""
+
+
+class RegionEmit(Emit):
+    """Emits micro-ops of one region; state lives in stack slots that LLVM promotes to registers."""
+
+    def __init__(self, layout: Layout, region: Region, temporaries: range):
+        super().__init__(layout)
+        self.region = region
+        self.temporaries = temporaries
+        self.slots: dict[int, int] = {}  # offset -> bytes
+        self.written: set[int] = set()
+        self.exits: dict[tuple[Any, ...], str] = {}
+        self.block = 0
+        self.index = 0
+        self.live: frozenset[int] = frozenset()
+        self._wide = _wide_ranges(layout)
+
+    # -- state -----------------------------------------------------------------------------------------------------------
+    def slot(self, offset: int) -> tuple[int, int]:
+        """(slot start, byte within it) of a CPU block offset."""
+        size = 16 if any(r.start <= offset < r.stop for r in self._wide) else 8
+        start = offset & -size
+        self.slots[start] = size
+        return start, offset - start
+
+    def pointer(self, offset: int) -> str:
+        start, byte = self.slot(offset)
+        return f"%s{start}" if byte == 0 else self.let(f"getelementptr i8, ptr %s{start}, i64 {byte}")
+
+    def get(self, name: str, w: int = 0, index: int = 0) -> str:
+        if name in ("tlb_salt", "tlb"):
+            return f"%{name}"
+        if name == "pc":
+            return self.block_pc()
+        return super().get(name, w, index)
+
+    def set(self, name: str, value: str | int, w: int = 0, index: int = 0) -> None:
+        self.written.add(self.slot(self.layout[name] + index * self.layout.stride(name))[0])
+        super().set(name, value, w, index)
+
+    def block_pc(self) -> str:
+        delta = self.region.blocks[self.block].delta
+        if delta == 0:
+            return "%pc"
+        pc = self.bin("add", 64, "%pc", str(delta))
+        bits = self.region.pc_bits
+        return pc if bits == 64 else self.bin("and", 64, pc, (1 << bits) - 1)
+
+    def pc_here(self) -> str:
+        return self.bin("add", 64, self.block_pc(), str(int(self.cell()["off"])))
+
+    def icount_here(self) -> str:
+        left = self.bin("add", 64, self.let("load i64, ptr %ic.slot"), str(int(self.cell()["uncount"])))
+        limit_at = self.let(f"getelementptr i8, ptr %cpu, i64 {self.layout['limit']}")
+        return self.bin("sub", 64, self.let(f"load i64, ptr {limit_at}"), left)
+
+    # -- leaving ---------------------------------------------------------------------------------------------------------
+    def cell(self) -> Any:
+        return self.region.blocks[self.block].cells[self.index]
+
+    def exit_label(self) -> str:
+        """Label of the way out at the current cell."""
+        key = (self.block, self.index)
+        if key not in self.exits:
+            self.exits[key] = f"x{self.block}_{self.index}"
+            self.exit_live[key] = self.live
+        return self.exits[key]
+
+    exit_live: dict[tuple[int, int], frozenset[int]]
+
+    def leave_unless(self, condition: str) -> None:
+        """Go on in the interpreter at this cell unless ``condition`` holds."""
+        go = self.label()
+        self.line(f" br i1 {condition}, label %{go}, label %{self.exit_label()}, {LIKELY}\n{go}:")
+
+    def raise_if(self, condition: str, vector: int, error: int | str = -1) -> None:
+        self.leave_unless(self.bin("xor", 1, condition, "true"))
+
+    def helper(self, name: str, *args: str | int) -> str:
+        raise _Deopt
+
+    # -- guest memory ----------------------------------------------------------------------------------------------------
+    def probe(self, size: int, address: str, tag_at: int) -> str:
+        last = self.bin("add", 64, address, size - 1) if size > 1 else address
+        want = self.bin("or", 64, self.bin("and", 64, last, -4096), "%tlb_salt")
+        index = self.bin("and", 64, self.bin("lshr", 64, address, 12), TLB_SIZE - 1)
+        entry = self.let(f"getelementptr [{TLB_ENTRY} x i8], ptr %tlb, i64 {index}")
+        tag_pointer = entry if tag_at == 0 else self.let(f"getelementptr i8, ptr {entry}, i64 {tag_at}")
+        tag = self.let(f"load i64, ptr {tag_pointer}, !tbaa !11")
+        self.leave_unless(self.icmp("eq", 64, tag, want))
+        addend_at = self.let(f"getelementptr i8, ptr {entry}, i64 24")
+        addend = self.let(f"load ptr, ptr {addend_at}, !tbaa !11")
+        return self.let(f"getelementptr i8, ptr {addend}, i64 {address}")
+
+    def load(self, w: int, address: str) -> str:
+        return self.let(f"load {llvm_type(w)}, ptr {self.probe(w // 8, address, 0)}, align 1, !tbaa !12")
+
+    def store(self, w: int, address: str, value: str) -> None:
+        self.line(f" store {llvm_type(w)} {value}, ptr {self.probe(w // 8, address, 8)}, align 1, !tbaa !12")
+
+    # -- micro-ops -------------------------------------------------------------------------------------------------------
+    def source(self, operand: Operand) -> str:
+        cell = self.cell()
+        if operand.field == "i":
+            return str(_wrap(int(cell["imm"]), operand.bits))
+        offset = int(cell[operand.field])
+        if operand.pointer:
+            raise _Deopt
+        return self.let(f"load {llvm_type(operand.bits)}, ptr {self.pointer(offset)}")
+
+    def write_dest(self, operand: Operand, value: str) -> None:
+        offset, bits = int(self.cell()[operand.field]), operand.bits
+        if bits == 32:
+            value, bits = self.zext(32, value), 64
+        self.written.add(self.slot(offset)[0])
+        self.line(f" store {llvm_type(bits)} {value}, ptr {self.pointer(offset)}")
+
+    def plain(self, row: Row) -> Any:
+        """Emit one micro-op; the value of a branch row's condition."""
+        if row.cold:
+            raise _Deopt
+        values = [self.source(s) for s in row.sources]
+        result = row.body(self, *values)
+        if row.dest is not None:
+            self.write_dest(row.dest, result)
+        return result
+
+
+def _wide_ranges(layout: Layout) -> list[range]:
+    return [
+        range(layout[n], layout[n] + 16 * layout.counts[n]) for n, kind in layout.types.items() if kind in ("v128", "f80")
+    ]
+
+
+def _wrap(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def _live_temporaries(block: Block, temporaries: range) -> list[frozenset[int]]:
+    """For each cell, the scratch registers that it or a later cell of its instruction reads before writing them."""
+    cells = block.cells
+    result: list[frozenset[int]] = [frozenset()] * len(cells)
+    live: set[int] = set()
+    for i in range(len(cells) - 1, 0, -1):
+        cell = cells[i]
+        if i + 1 < len(cells) and cells[i + 1]["off"] != cell["off"]:
+            live = set()
+        row = ROWS[int(cell["op"])]
+        if row.dest is not None:
+            live.discard(int(cell[row.dest.field]) & -8)
+        for s in row.sources:
+            if s.field != "i":
+                at = int(cell[s.field])
+                if at in temporaries:
+                    live.add(at & -8)
+        result[i] = frozenset(live)
+    return result
+
+
+def generate(layout: Layout, region: Region, name: str, temporaries: range) -> str:
+    """IR module of a region. ``temporaries``: CPU block offsets that mean nothing between instructions."""
+    e = RegionEmit(layout, region, temporaries)
+    e.exit_live = {}
+    body: list[str] = []
+    for number in range(len(region.blocks)):
+        e.lines = []
+        _block(e, number)
+        body += e.lines
+    temps = {s for s in e.written if s in temporaries}
+    lines = [f"define preserve_nonecc void @{name}(ptr %ip, ptr %cpu, i64 %ic) nounwind noimplicitfloat {{\nentry:"]
+    lines += _prologue(e)
+    lines += body
+    for (block, index), label in e.exits.items():
+        lines += _exit(e, block, index, label, temps)
+    lines.append("}")
+    return "\n".join([*Emit.declarations.values(), *lines]) + METADATA + _TBAA
+
+
+def _block(e: RegionEmit, number: int) -> None:
+    block = e.region.blocks[number]
+    e.block, e.index = number, 0
+    e.notes = {}
+    live = _live_temporaries(block, e.temporaries)
+    e.live = frozenset()
+    e.line(f"b{number}:")
+    ic = e.let("load i64, ptr %ic.slot")
+    left = e.bin("sub", 64, ic, int(block.cells[0]["uncount"]))
+    e.leave_unless(e.icmp("sge", 64, left, 0))
+    e.line(f" store i64 {left}, ptr %ic.slot")
+    i = 1
+    while True:
+        e.index, e.live = i, live[i]
+        row = ROWS[int(block.cells[i]["op"])]
+        if row.kind == "exit":
+            e.line(f" br label %{_target(e, i)}")
+            return
+        if row.kind == "branch":
+            condition = e.plain(row)
+            e.line(f" br i1 {condition}, label %{_target(e, i + 2)}, label %{_target(e, i + 1)}")
+            return
+        mark = len(e.lines)
+        try:
+            e.plain(row)
+        except _Deopt:
+            del e.lines[mark:]
+            e.line(f" br label %{e.exit_label()}")
+            return
+        i += 1
+
+
+def _target(e: RegionEmit, index: int) -> str:
+    """Where the exit at a cell leads: a block of the region, or out."""
+    edge = e.region.blocks[e.block].edges.get(index)
+    if edge is not None:
+        return f"b{edge}"
+    e.index, e.live = index, frozenset()
+    return e.exit_label()
+
+
+def _slot_type(size: int) -> str:
+    return "<2 x i64>" if size == 16 else "i64"
+
+
+def _prologue(e: RegionEmit) -> list[str]:
+    out = [" %ic.slot = alloca i64\n store i64 %ic, ptr %ic.slot"]
+    layout = e.layout
+    for name, ty in (("tlb_salt", "i64"), ("tlb", "ptr"), ("pc", "i64")):
+        out.append(f" %{name}.at = getelementptr i8, ptr %cpu, i64 {layout[name]}")
+        out.append(f" %{name} = load {ty}, ptr %{name}.at")
+    for offset, size in sorted(e.slots.items()):
+        ty = _slot_type(size)
+        out.append(f" %s{offset} = alloca {ty}\n %p{offset} = getelementptr i8, ptr %cpu, i64 {offset}")
+        out.append(f" %i{offset} = load {ty}, ptr %p{offset}\n store {ty} %i{offset}, ptr %s{offset}")
+    out.append(" %pool.at = getelementptr i8, ptr %ip, i64 16\n %pool = load ptr, ptr %pool.at")
+    out.append(" br label %b0")
+    return out
+
+
+def _exit(e: RegionEmit, block: int, index: int, label: str, temps: set[int]) -> list[str]:
+    """Write everything back and go on in the interpreter at a cell (index 0: the block does not fit the budget)."""
+    out = [f"{label}:"]
+    live = e.exit_live[(block, index)]
+    for offset in sorted(e.written):
+        if offset in temps and offset not in live:
+            continue
+        ty = _slot_type(e.slots[offset])
+        out.append(f" %{label}.{offset} = load {ty}, ptr %s{offset}\n store {ty} %{label}.{offset}, ptr %p{offset}")
+    if e.region.blocks[block].delta:
+        e.lines, e.block = [], block
+        pc = e.block_pc()
+        out += [*e.lines, f" store i64 {pc}, ptr %pc.at"]
+    out.append(f" %{label}.ic = load i64, ptr %ic.slot")
+    out.append(f" %{label}.bp = getelementptr i8, ptr %pool, i64 {8 * block}\n %{label}.b = load ptr, ptr %{label}.bp")
+    out.append(f" %{label}.c = getelementptr i8, ptr %{label}.b, i64 {CELL_SIZE * index}")
+    if index == 0:
+        out.append(f" %{label}.hp = getelementptr i8, ptr %cpu, i64 {e.layout['h_short']}")
+        out.append(f" %{label}.h = load ptr, ptr %{label}.hp")
+    else:
+        out.append(f" %{label}.h = load ptr, ptr %{label}.c")
+    out.append(f" musttail call preserve_nonecc void %{label}.h(ptr %{label}.c, ptr %cpu, i64 %{label}.ic)\n ret void")
+    return out
+
+
+#: Guest memory and the TLB are different memory.
+_TBAA = """
+!10 = !{!"jitrr"}
+!13 = !{!"tlb", !10, i64 0}
+!14 = !{!"guest", !10, i64 0}
+!11 = !{!13, !13, i64 0}
+!12 = !{!14, !14, i64 0}
+"""

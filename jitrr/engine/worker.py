@@ -1,0 +1,70 @@
+"""The compile worker: a process of its own that turns regions into machine code, so that the guest keeps running.
+
+Reads length-prefixed pickles ``(number, name, pc_bits, blocks)`` from standard input and writes ``(number, code, linked)``:
+``code`` is position-independent machine code, or with ``linked`` an object image to link, or None when it cannot be compiled.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import sys
+from typing import Any, BinaryIO
+
+from jitrr.engine import cache
+from jitrr.engine.codegen import compile_ir
+from jitrr.engine.object_file import plain_code
+from jitrr.engine.region_ir import Block, Region, generate
+
+
+def read_message(stream: BinaryIO) -> Any:
+    """The next message, or None at the end."""
+    header = stream.read(4)
+    if len(header) < 4:
+        return None
+    data = stream.read(struct.unpack("<I", header)[0])
+    return pickle.loads(data)
+
+
+def message(value: Any) -> bytes:
+    """A value as it goes over the pipe."""
+    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return struct.pack("<I", len(data)) + data
+
+
+def compile_region(frontend: Any, region: Region) -> tuple[bytes, bool]:
+    """(code, False), or (object image, True) when the code refers to constants of its own."""
+    text = generate(frontend.layout, region, "region", frontend.temporaries)
+    image = compile_ir(text, speed=2, opt=2)
+    code = plain_code(image)
+    return (image, True) if code is None else (code, False)
+
+
+def encode_entry(code: bytes, linked: bool) -> bytes:
+    """A region as the disk cache keeps it."""
+    return bytes([linked]) + code
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    from jitrr.engine.frontends import load_frontend
+
+    os.nice(5)
+    frontend = load_frontend(sys.argv[1])
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    while (request := read_message(source)) is not None:
+        number, name, pc_bits, blocks = request
+        region = Region([Block(*b) for b in blocks], pc_bits)
+        try:
+            code, linked = compile_region(frontend, region)
+        except Exception as error:  # a region that cannot be compiled stays with the interpreter; the reason is reported
+            target.write(message((number, None, f"{type(error).__name__}: {error}")))
+        else:
+            cache.store(name, encode_entry(code, linked))
+            target.write(message((number, code, linked)))
+        target.flush()
+
+
+if __name__ == "__main__":
+    main()
