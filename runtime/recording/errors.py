@@ -11,5 +11,8 @@ class Divergence(Exception):
     """A replay that left the recorded course; ``icount`` is where it was noticed."""
 
     def __init__(self, icount: int, message: str):
-        super().__init__(f"divergence at instruction {icount}: {message}")
+        super().__init__(icount, message)
         self.icount = icount
+
+    def __str__(self) -> str:
+        return f"divergence at instruction {self.icount}: {self.args[1]}"
