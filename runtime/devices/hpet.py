@@ -55,7 +55,9 @@ class Hpet(Stateful):
 
     def reset(self) -> None:
         """Power-on state: the counter stands at zero."""
-        self.config = self.status = self.offset = self.held = 0
+        self._clear_status(self.status)
+        self._configure(0)
+        self.offset = self.held = 0
         for timer in self.timers:
             timer.reset()
         self.deadline.cancel()
@@ -158,6 +160,9 @@ class Hpet(Stateful):
         held = self.counter()
         if (value ^ self.config) & ENABLE:
             self.held, self.offset = held, held - self.clock.now_ns() // TICK_NS
+        if (value ^ self.config) & LEGACY:
+            for line in self.legacy_lines:
+                line.set(False)
         self.config = value & (ENABLE | LEGACY)
 
     def _configure_timer(self, number: int, timer: Comparator, value: int) -> None:

@@ -19,11 +19,12 @@ class I8259(Stateful):
 
     def __init__(self, output: Line, elcr_mask: int, is_master: bool):
         self.output, self.elcr_mask, self.is_master = output, elcr_mask, is_master
+        self.levels = 0  # of the inputs: wires, which a reset does not move
         self.reset()
 
     def reset(self) -> None:
         """Power-on state: everything masked by being uninitialised."""
-        self.elcr = self.levels = self.vector_base = 0
+        self.elcr = self.vector_base = 0
         self._initialise()
         self.init_step = 0
 

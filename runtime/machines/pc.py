@@ -122,12 +122,12 @@ class PcBoard:
     # The machine's life
 
     def devices(self) -> list[Device]:
-        """All devices in the order in which they are reset and saved."""
+        """All devices in the order in which they are reset and saved: sources of interrupts before controllers."""
         found: list[Device] = [
-            self.pic, self.apic, self.ioapic, self.pit, self.rtc, self.pm, self.resets, self.keyboard, self.mouse,
-            self.i8042, self.serial, self.vga, self.debug,
+            self.pit, self.rtc, self.pm, self.resets, self.keyboard, self.mouse, self.i8042, self.serial, self.vga,
+            self.debug, self.pic, self.apic, self.ioapic,
         ]  # fmt: skip
-        return [*found, self.hpet] if self.hpet else found
+        return [self.hpet, *found] if self.hpet else found
 
     def _lines(self) -> list[Line]:
         own = [self.intr, self._pic_line, self._pit_line, self._rtc_line]
