@@ -74,8 +74,11 @@ class MachineBorder(Protocol):
 class Machine(Protocol):
     """A whole machine: processor, RAM, devices, at one instruction count."""
 
-    icount: int
     ram: memoryview  # all of guest RAM, writable, bytes
+
+    @property
+    def icount(self) -> int:
+        """Instructions retired."""
 
     def run_to(self, icount: int) -> Stop:
         """Run until exactly ``icount`` instructions have retired (or the machine ended); at once if that is now."""
@@ -97,3 +100,6 @@ class Machine(Protocol):
 
     def ram_replaced(self, pages: np.ndarray) -> None:
         """``pages`` were overwritten from outside (a restore): forget translations made from them."""
+
+    def close(self) -> None:
+        """Give back what it holds outside itself (worker processes); it is not run again."""

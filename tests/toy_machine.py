@@ -127,6 +127,9 @@ class ToyMachine:
     def ram_replaced(self, pages: np.ndarray) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 def make_machine(config: MachineConfig, border) -> ToyMachine:
     return ToyMachine(config, border)

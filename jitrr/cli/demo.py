@@ -11,6 +11,6 @@ def command() -> int | None:
     from jitrr.cli.errors import failures
 
     with failures():
-        from jitrr import demo
+        from jitrr.demo import run
 
-        return demo.run()
+        return run()

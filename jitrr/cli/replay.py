@@ -62,11 +62,12 @@ def _replay(path: Path, seek: int | None, until: int | None, digest: bool, verif
                 replay.finish()
             elif seek is None:
                 replay.run_to(recording.icount)
+            reached = {"icount": replay.icount, "digest": replay.digest().hex()} if digest else None
         finally:
             replay.close()
             progress.done()
-    if digest:
-        click.echo(json.dumps({"icount": replay.icount, "digest": replay.digest().hex()}))
+    if reached:
+        click.echo(json.dumps(reached))
     else:
         checked = f", digests right up to {replay.verified:,}" if verify else ""
         click.echo(f"jitrr: replayed to instruction {replay.icount:,} of {recording.icount:,}{checked}", err=True)

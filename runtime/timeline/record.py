@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def run(config: MachineConfig, outside: Outside, limits: Limits | None = None, *
 
             border.on_poll = poll
             start = time.monotonic()
-            stop, reason = _run_once(machine, limits)
+            with closing(machine):
+                stop, reason = _run_once(machine, limits)
             reason = reason or watch.reason() or border.leave
             return Outcome(stop.icount, reason, stop.message, time.monotonic() - start)
     finally:
@@ -93,7 +95,8 @@ def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits |
         except BaseException:
             writer.discard()
             raise
-        return _Recording(writer, machine, border, limits or Limits(), pace, progress).run()
+        with closing(machine):
+            return _Recording(writer, machine, border, limits or Limits(), pace, progress).run()
     finally:
         outside.close()
 

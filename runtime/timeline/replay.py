@@ -49,6 +49,8 @@ class Replay:
         self._kept_pages: dict[bytes, bytes] = {}
         self._hashes = PageHashes(len(self.machine.ram) // PAGE)
         self._hashes.scan(self.machine.ram)
+        #: A page map whose pages are all to be had: recorded, or kept.
+        self._came_from = PageHashes(len(self._hashes.table)).table
         self._begin()
 
     @property
@@ -96,10 +98,11 @@ class Replay:
     def keep(self) -> None:
         """Make this state a temporary checkpoint, in memory."""
         machine, table = self.machine, self._table().copy()
-        for page in np.flatnonzero((table != PageHashes(len(table)).table).any(axis=1)).tolist():
+        for page in np.flatnonzero((table != self._came_from).any(axis=1)).tolist():
             name = table[page].tobytes()
             if name not in self._kept_pages and name not in self.recording.pages:
                 self._kept_pages[name] = bytes(machine.ram[page * PAGE : page * PAGE + PAGE])
+        self._came_from = table
         devices = decode_state(encode_state(machine.device_state()))
         self._kept[self.icount] = _Place(self.icount, machine.cpu_state(), devices, table, self._border.position)
 
@@ -111,10 +114,12 @@ class Replay:
         """Drop the temporary checkpoints."""
         self._kept.clear()
         self._kept_pages.clear()
+        self._came_from = PageHashes(len(self._hashes.table)).table
 
     def close(self) -> None:
-        """Show what is left of the console."""
+        """Show what is left of the console, end the machine."""
         self._border.close()
+        self.machine.close()
 
     def _begin(self) -> None:
         """Be at the recorded beginning; a machine that begins otherwise (another version's loader) is put there."""
@@ -147,6 +152,7 @@ class Replay:
             ram[page * PAGE : page * PAGE + PAGE] = content
         machine.ram_replaced(pages)
         table[pages] = place.table[pages]
+        self._came_from = place.table
         machine.restore_cpu(place.cpu, place.icount)
         machine.restore_devices(place.devices)
         self._border.position = place.position

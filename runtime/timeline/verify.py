@@ -51,6 +51,14 @@ def narrow(recording: Recording, good: int, bad: int, tiers: tuple[str, str], *,
         Replay(recording, tier=tier, verify=False, watch=watch, factory=factory)
         for tier, factory in zip(tiers, factories, strict=True)
     ]
+    try:
+        return _narrow(runs, good, bad, tiers)
+    finally:
+        for run in runs:
+            run.close()
+
+
+def _narrow(runs: list[Replay], good: int, bad: int, tiers: tuple[str, str]) -> str:
     for run in runs:
         run.seek(good)
         run.keep()
@@ -99,8 +107,10 @@ def _verify_segment(recording: Recording, begin: int, end: int, tier: str, watch
         else:
             replay.run_to(end)
     except Divergence as divergence:
+        replay.close()
         found = _narrowed(recording, replay.verified, divergence.icount, tier, factory)
         return Verdict(False, divergence.icount, replay.verified, f"{divergence}; {found}")
+    replay.close()
     return Verdict(True, end, replay.verified)
 
 
