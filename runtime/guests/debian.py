@@ -46,8 +46,8 @@ class Recipe:
         return f"console={self.console} quiet"
 
 
-_PC = "Debian's kernel for PCs with a busybox shell on the serial console"
-_CLOUD = "the same with Debian's kernel for cloud machines, which boots in half the time"
+_PC = "Debian's kernel for PCs, a busybox shell on the serial console"
+_CLOUD = "Debian's kernel for cloud machines, a shell likewise; boots in half the time"
 
 RECIPES = {
     "debian-x86_64": Recipe("x86_64", "amd64", "linux-image-amd64", "ttyS0", _PC),
