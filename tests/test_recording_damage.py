@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from runtime.timeline.record import Outside, Pace, record
 from runtime.timeline.replay import Replay
 from runtime.timeline.verify import verify
 
-BUSY = Pace(flush=0.0, digest=0.01, checkpoint=0.02)
+BUSY = Pace(flush=0.0, digest=0.0, checkpoint=0.0, share=1e9)  # at every poll
 CONFIG = MachineConfig(memory=1 << 20, kernel=Image("toy", b"kernel" * 1000), append="off=100000")
 HERE = Path(__file__).parent
 
@@ -147,6 +148,18 @@ def test_a_full_disk_ends_the_recording_with_one_line(tmp_path, monkeypatch):
     recording = Recording(path)
     assert not recording.clean_close and recording.icount == calls[4]
     Replay(recording, factory=make_machine).run_to(recording.icount)
+
+
+def test_a_file_that_cannot_grow_ends_the_recording_with_one_line(tmp_path):
+    """The system itself refuses to write: in the log or in a page pack, whichever is at it first."""
+    path = tmp_path / "a.jrr"
+    command = [sys.executable, str(HERE / "toy_recorder.py"), str(path), "14000"]
+    env = {"PYTHONPATH": f"{HERE.parent}:{HERE}"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert re.search(r"RecordingError: cannot write .*; the recording is good up to instruction \d+\n$", done.stderr)
+    recording = Recording(path)
+    assert not recording.clean_close and recording.icount > 0
+    assert verify(recording, factory=make_machine).good
 
 
 def test_what_is_not_a_recording(tmp_path):

@@ -38,11 +38,12 @@ class Outside:
 @dataclass(frozen=True)
 class Pace:
     """How often, in seconds: log flushes (wall time), digests and checkpoints (time it took to run the guest), and
-    the disk budget of the checkpoints in bytes. Checkpoints also never take more than a twentieth of the time."""
+    the disk budget of the checkpoints in bytes. ``share`` is the part of the time that checkpoints may take."""
 
     flush: float = 0.5
     digest: float = 1.0
     checkpoint: float = 2.0
+    share: float = 0.05
     budget: int = DEFAULT_BUDGET
 
 
@@ -113,7 +114,7 @@ class _Recording:
         self._start = self._next_flush = time.monotonic()
         self._overhead = 0.0
         self._next_digest = self._next_checkpoint = 0.0
-        self._reached = 0
+        self._reached, self._noted = 0, -1
 
     def run(self) -> Outcome:
         with self._watch:
@@ -149,7 +150,9 @@ class _Recording:
             self._flush(icount)
         if self._progress:
             self._progress.update(icount, self._writer.log.bytes)
-        return self._watch.reason() is not None or self._run_time() >= min(self._next_digest, self._next_checkpoint)
+        if self._watch.reason() is not None:
+            return True
+        return icount != self._noted and self._run_time() >= min(self._next_digest, self._next_checkpoint)
 
     def _flush(self, icount: int) -> None:
         self._writer.log.flush(icount)
@@ -161,6 +164,7 @@ class _Recording:
         before, run_time = time.monotonic(), self._run_time()
         cpu, devices, digest = self._digest()
         self._flush(self._machine.icount)
+        self._noted = self._machine.icount
         self._next_digest = run_time + self._pace.digest
         if run_time < self._next_checkpoint:
             self._overhead += time.monotonic() - before
@@ -170,7 +174,7 @@ class _Recording:
         self._writer.checkpoints.save(icount, log.events, ms, cpu, devices, digest, self._hashes.table, ram)
         cost = time.monotonic() - before
         self._overhead += cost
-        self._next_checkpoint = run_time + max(self._pace.checkpoint, 20 * cost if icount else 0)
+        self._next_checkpoint = run_time + max(self._pace.checkpoint, cost / self._pace.share if icount else 0)
 
     def _digest(self) -> tuple[bytes, bytes, bytes]:
         machine = self._machine
