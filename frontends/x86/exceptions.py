@@ -1,0 +1,415 @@
+"""Exceptions, interrupts and IRET in every mode (SDM volume 3, chapter 6; volume 1, 20.1 for real mode). Compiled by numba.
+
+An entry is all or nothing: what can fault is done before any register changes. Virtual-8086 mode is entered and left through
+the 32-bit protected-mode paths; hardware task switches are not there and stop the machine with a report.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from frontends.x86 import state as st
+from frontends.x86.common import (
+    A_BIG, A_LONG, A_PRESENT, AC, ATTR, BASE, CR0, CR0_PE, DB, DOUBLE, EFER, EFER_LMA, EFLAGS, GP, IOPL, LIMIT, NP, NT,
+    O_ADDRESS, O_ERROR, O_IC, O_LIMIT, O_NOW, O_PC, O_VECTOR, PF_FAULT, RF, SEL, TS, VM, cpl, fault, get_flags, is_code64,
+    is_real, pending, set_flags, set_segment, update_mode,
+)  # fmt: skip
+from frontends.x86.segments import CODE, CONFORMING_OR_DOWN, RSP, S_BIT, d_attr, d_base, d_dpl, d_limit, operand_mask, set_rsp
+from frontends.x86.services import MISSING_TASK_SWITCH
+from jitrr.engine.native import helper, inner, ld64, lsr, st64
+
+CS, SS, DS, ES, FS, GS, TR = st.CS, st.SS, st.DS, st.ES, st.FS, st.GS, st.TR
+CR2, DR, IDTR_BASE, IDTR_LIMIT = st.CR2, st.DR, st.IDTR_BASE, st.IDTR_LIMIT
+O_NMI = st.NMI_BLOCKED
+#: Exceptions (bit n: vector n) whose pushed flags have RF set: the faults.
+FAULTS = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 0x7C00 | 1 << 16 | 1 << 17 | 1 << 19
+#: Contributory exceptions: a second one, or one during a page fault, is a double fault.
+CONTRIBUTORY = 1 << 0 | 0x3C00
+#: Flags cleared on entry through an interrupt gate; a trap gate leaves IF.
+CLEARED = st.TF | NT | RF | VM
+HARDWARE, SOFTWARE, ICEBP = 0, 1, 2
+NMI = 2
+
+
+def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
+    """The helpers; returns functions others use."""
+    load_as, store_as, done = mmu.load_as, mmu.store_as, mmu.finish
+    push_on, push64, peek, not_there = seg.push_on, seg.push64, seg.peek, seg.not_there
+    read_descriptor, check_stack, check_target = seg.read_descriptor, seg.check_stack, seg.check_target
+    mark_accessed, install, leave_to, load_real = seg.mark_accessed, seg.install, seg.leave_to, seg.load_real
+    enter_real, enter_code, return_code, return_stack = seg.enter_real, seg.enter_code, seg.return_code, seg.return_stack
+
+    @inner
+    def enter_vector(cpu, vector, return_pc):  # type: ignore[no-untyped-def]
+        """Through the interrupt vector table."""
+        if 4 * vector + 3 > ld64(cpu + IDTR_LIMIT):
+            return fault(cpu, GP, 0)
+        target = load_as(cpu, ld64(cpu + IDTR_BASE) + 4 * vector, 4, 0)
+        base, limit, attr = ld64(cpu + BASE + 8 * SS), ld64(cpu + LIMIT + 8 * SS), ld64(cpu + ATTR + 8 * SS)
+        flags = get_flags(cpu)
+        sp = push_on(cpu, base, limit, attr, ld64(cpu + RSP), 2, flags & 0xFFFF, 0)
+        sp = push_on(cpu, base, limit, attr, sp, 2, ld64(cpu + SEL + 8 * CS), 0)
+        sp = push_on(cpu, base, limit, attr, sp, 2, return_pc & 0xFFFF, 0)
+        if pending(cpu):
+            return -1
+        set_rsp(cpu, sp)
+        set_flags(cpu, flags & ~(st.IF | st.TF | AC))
+        return enter_real(cpu, lsr(target, 16), target & 0xFFFF)
+
+    @inner
+    def gate_code(cpu, selector, ext):  # type: ignore[no-untyped-def]
+        """The checked code descriptor of a gate; check for a pending exception."""
+        error = (selector & 0xFFFC) | ext
+        if selector & 0xFFFC == 0:
+            return fault(cpu, GP, ext)
+        d = read_descriptor(cpu, selector, GP, ext)
+        if pending(cpu):
+            return -1
+        if d_attr(d) & (S_BIT | CODE) != S_BIT | CODE or d_dpl(d) > cpl(cpu):
+            return fault(cpu, GP, error)
+        if d_attr(d) & A_PRESENT == 0:
+            return fault(cpu, NP, error)
+        return d
+
+    @inner
+    def check_gate(cpu, gate, vector, kind, ext):  # type: ignore[no-untyped-def]
+        """Privilege and presence of an IDT entry whose type is right."""
+        error = 8 * vector + 2 + ext
+        if kind == SOFTWARE and lsr(gate, 45) & 3 < cpl(cpu):
+            return fault(cpu, GP, error)
+        if lsr(gate, 47) & 1 == 0:
+            return fault(cpu, NP, error)
+        return 0
+
+    @inner
+    def new_level(cpu, d):  # type: ignore[no-untyped-def]
+        """CPL after entering code: conforming code keeps it."""
+        return cpl(cpu) if d_attr(d) & CONFORMING_OR_DOWN else d_dpl(d)
+
+    @inner
+    def after_entry(cpu, selector, d, level, target, gate_type):  # type: ignore[no-untyped-def]
+        """CS, pc and flags of the handler; the stack is set."""
+        install(cpu, CS, (selector & 0xFFFC) | level, d)
+        st64(cpu + O_PC, target)
+        clear = CLEARED if gate_type & 1 else CLEARED | st.IF
+        set_flags(cpu, get_flags(cpu) & ~clear)
+        return update_mode(cpu)
+
+    @inner
+    def long_stack(cpu, ist, level, ext):  # type: ignore[no-untyped-def]
+        """RSP for an entry in long mode, aligned to 16; check for a pending exception."""
+        slot = -1
+        if ist:
+            slot = 36 + 8 * (ist - 1)
+        elif level != cpl(cpu):
+            slot = 4 + 8 * level
+        if slot == -1:
+            return ld64(cpu + RSP) & -16
+        if slot + 7 > ld64(cpu + LIMIT + 8 * TR):
+            return fault(cpu, TS, (ld64(cpu + SEL + 8 * TR) & 0xFFFC) | ext)
+        return load_as(cpu, ld64(cpu + BASE + 8 * TR) + slot, 8, 0) & -16
+
+    @inner
+    def enter_long(cpu, vector, error, kind, ext, rf, return_pc):  # type: ignore[no-untyped-def]
+        if 16 * vector + 15 > ld64(cpu + IDTR_LIMIT):
+            return fault(cpu, GP, 8 * vector + 2 + ext)
+        at = ld64(cpu + IDTR_BASE) + 16 * vector
+        gate, high = load_as(cpu, at, 8, 0), load_as(cpu, at + 8, 4, 0)
+        if pending(cpu):
+            return -1
+        if lsr(gate, 40) & 30 != 14:
+            return fault(cpu, GP, 8 * vector + 2 + ext)
+        if check_gate(cpu, gate, vector, kind, ext) != 0:
+            return -1
+        selector = lsr(gate, 16) & 0xFFFF
+        d = gate_code(cpu, selector, ext)
+        if pending(cpu):
+            return -1
+        if d_attr(d) & (A_LONG | A_BIG) != A_LONG:
+            return fault(cpu, GP, (selector & 0xFFFC) | ext)
+        target = (gate & 0xFFFF) | (lsr(gate, 32) & 0xFFFF0000) | (high << 32)
+        if check_target(cpu, d, target) != 0:
+            return -1
+        level = new_level(cpu, d)
+        sp = long_stack(cpu, lsr(gate, 32) & 7, level, ext)
+        user = 1 if level == 3 else 0
+        sp = push64(cpu, sp, ld64(cpu + SEL + 8 * SS), user)
+        sp = push64(cpu, sp, ld64(cpu + RSP), user)
+        sp = push64(cpu, sp, get_flags(cpu) | rf, user)
+        sp = push64(cpu, sp, ld64(cpu + SEL + 8 * CS), user)
+        sp = push64(cpu, sp, return_pc, user)
+        if error != -1:
+            sp = push64(cpu, sp, error, user)
+        mark_accessed(cpu, selector, d)
+        if pending(cpu):
+            return -1
+        if level != cpl(cpu):
+            set_segment(cpu, SS, level, 0, 0, level << 5)
+        st64(cpu + RSP, sp)
+        return after_entry(cpu, selector, d, level, target, lsr(gate, 40) & 15)
+
+    @inner
+    def tss_stack(cpu, level, ext):  # type: ignore[no-untyped-def]
+        """(SS << 32) | ESP for a privilege level from a 32 or 16 bit TSS; check for a pending exception."""
+        wide = ld64(cpu + ATTR + 8 * TR) & 8 != 0
+        size = 4 if wide else 2
+        slot = 2 * size * level + size
+        if slot + 2 * size - 1 > ld64(cpu + LIMIT + 8 * TR):
+            return fault(cpu, TS, (ld64(cpu + SEL + 8 * TR) & 0xFFFC) | ext)
+        at = ld64(cpu + BASE + 8 * TR) + slot
+        sp = load_as(cpu, at, size, 0)
+        return sp | ((load_as(cpu, at + size, size, 0) & 0xFFFF) << 32)
+
+    @inner
+    def push_data_segments(cpu, base, limit, attr, sp, size):  # type: ignore[no-untyped-def]
+        """An interrupt in virtual-8086 mode saves these first."""
+        sp = push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * GS), 0)
+        sp = push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * FS), 0)
+        sp = push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * DS), 0)
+        return push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * ES), 0)
+
+    @inner
+    def push_frame(cpu, base, limit, attr, sp, size, user, flags, return_pc, error):  # type: ignore[no-untyped-def]
+        sp = push_on(cpu, base, limit, attr, sp, size, flags & operand_mask(8 * size), user)
+        sp = push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * CS), user)
+        sp = push_on(cpu, base, limit, attr, sp, size, return_pc & operand_mask(8 * size), user)
+        if error != -1:
+            sp = push_on(cpu, base, limit, attr, sp, size, error, user)
+        return sp
+
+    @inner
+    def inner_entry(cpu, selector, d, level, size, ext, flags, return_pc, error):  # type: ignore[no-untyped-def]
+        """Switch to the stack of a more privileged level and push; -1 with an exception pending."""
+        from_v86 = ld64(cpu + EFLAGS) & VM != 0
+        if from_v86 and level != 0:
+            return fault(cpu, GP, (selector & 0xFFFC) | ext)
+        where = tss_stack(cpu, level, ext)
+        if pending(cpu):
+            return -1
+        stack_selector, sp = lsr(where, 32) & 0xFFFF, where & 0xFFFFFFFF
+        if stack_selector & 0xFFFC == 0:
+            return fault(cpu, TS, ext)
+        stack = read_descriptor(cpu, stack_selector, TS, ext)
+        if pending(cpu) or check_stack(cpu, stack_selector, stack, level, TS, ext) != 0:
+            return -1
+        base, limit, attr = d_base(stack), d_limit(stack), d_attr(stack)
+        user = 1 if level == 3 else 0
+        if from_v86:
+            sp = push_data_segments(cpu, base, limit, attr, sp, size)
+        sp = push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * SS), user)
+        sp = push_on(cpu, base, limit, attr, sp, size, ld64(cpu + RSP) & operand_mask(8 * size), user)
+        sp = push_frame(cpu, base, limit, attr, sp, size, user, flags, return_pc, error)
+        mark_accessed(cpu, selector, d)
+        mark_accessed(cpu, stack_selector, stack)
+        if pending(cpu):
+            return -1
+        if from_v86:
+            set_segment(cpu, ES, 0, 0, 0, 0)
+            set_segment(cpu, DS, 0, 0, 0, 0)
+            set_segment(cpu, FS, 0, 0, 0, 0)
+            set_segment(cpu, GS, 0, 0, 0, 0)
+        install(cpu, SS, stack_selector, stack)
+        return set_rsp_legacy(cpu, attr, sp)
+
+    @inner
+    def set_rsp_legacy(cpu, attr, sp):  # type: ignore[no-untyped-def]
+        """RSP on a stack segment with given attributes."""
+        mask = 0xFFFFFFFF if attr & A_BIG else 0xFFFF
+        st64(cpu + RSP, sp & mask if attr & A_BIG else (ld64(cpu + RSP) & ~mask) | (sp & mask))
+        return 0
+
+    @inner
+    def enter_protected(cpu, vector, error, kind, ext, rf, return_pc):  # type: ignore[no-untyped-def]
+        if 8 * vector + 7 > ld64(cpu + IDTR_LIMIT):
+            return fault(cpu, GP, 8 * vector + 2 + ext)
+        gate = load_as(cpu, ld64(cpu + IDTR_BASE) + 8 * vector, 8, 0)
+        if pending(cpu):
+            return -1
+        gate_type = lsr(gate, 40) & 31
+        if gate_type & ~8 not in (5, 6, 7) or gate_type == 13:
+            return fault(cpu, GP, 8 * vector + 2 + ext)
+        if check_gate(cpu, gate, vector, kind, ext) != 0:
+            return -1
+        if gate_type == 5:
+            return not_there(cpu, MISSING_TASK_SWITCH)
+        selector, wide = lsr(gate, 16) & 0xFFFF, gate_type & 8 != 0
+        target = (gate & 0xFFFF) | (lsr(gate, 32) & 0xFFFF0000 if wide else 0)
+        d = gate_code(cpu, selector, ext)
+        if pending(cpu) or check_target(cpu, d, target) != 0:
+            return -1
+        level, flags, size = new_level(cpu, d), get_flags(cpu) | rf, 4 if wide else 2
+        if level != cpl(cpu):
+            if inner_entry(cpu, selector, d, level, size, ext, flags, return_pc, error) != 0:
+                return -1
+        else:
+            if flags & VM:
+                return fault(cpu, GP, (selector & 0xFFFC) | ext)
+            base, limit, attr = ld64(cpu + BASE + 8 * SS), ld64(cpu + LIMIT + 8 * SS), ld64(cpu + ATTR + 8 * SS)
+            user = 1 if level == 3 else 0
+            sp = push_frame(cpu, base, limit, attr, ld64(cpu + RSP), size, user, flags, return_pc, error)
+            mark_accessed(cpu, selector, d)
+            if pending(cpu):
+                return -1
+            set_rsp_legacy(cpu, attr, sp)
+        return after_entry(cpu, selector, d, level, target, gate_type)
+
+    @inner
+    def enter(cpu, vector, error, kind, return_pc):  # type: ignore[no-untyped-def]
+        """Enter the handler of ``vector``; -1 with an exception pending and nothing changed."""
+        ext = 0 if kind == SOFTWARE else 1
+        rf = RF if kind == HARDWARE and (FAULTS >> vector) & 1 and vector < 32 else 0
+        if ld64(cpu + CR0) & CR0_PE == 0:
+            return enter_vector(cpu, vector, return_pc)
+        if ld64(cpu + EFER) & EFER_LMA:
+            return enter_long(cpu, vector, error, kind, ext, rf, return_pc)
+        return enter_protected(cpu, vector, error, kind, ext, rf, return_pc)
+
+    @inner
+    def combine(first, second):  # type: ignore[no-untyped-def]
+        """Whether ``second``, raised while ``first`` was being delivered, makes a double fault."""
+        if first >= 32 or second >= 32:
+            return False
+        if (CONTRIBUTORY >> first) & 1 and (CONTRIBUTORY >> second) & 1:
+            return True
+        return first == PF_FAULT and (second == PF_FAULT or (CONTRIBUTORY >> second) & 1 != 0)
+
+    @inner
+    def chain(cpu, vector, error):  # type: ignore[no-untyped-def]
+        """Deliver; exceptions on the way are delivered instead or become a double fault. 1: a triple fault."""
+        while True:
+            if vector == PF_FAULT:
+                st64(cpu + CR2, ld64(cpu + O_ADDRESS))
+            enter(cpu, vector, error, HARDWARE, ld64(cpu + O_PC))
+            if not pending(cpu):
+                return 0
+            second, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
+            st64(cpu + O_VECTOR, -1)
+            if vector == DOUBLE:
+                return 1
+            if combine(vector, second):
+                vector, error = DOUBLE, 0
+            else:
+                vector = second
+
+    @inner
+    def stamp(cpu):  # type: ignore[no-untyped-def]
+        return st64(cpu + O_NOW, ld64(cpu + O_LIMIT) - ld64(cpu + O_IC))
+
+    @helper
+    def deliver(cpu):  # type: ignore[no-untyped-def]
+        """Deliver the pending exception at ``pc``; 1: triple fault."""
+        stamp(cpu)
+        vector = ld64(cpu + O_VECTOR)
+        st64(cpu + O_VECTOR, -1)
+        return chain(cpu, vector, ld64(cpu + O_ERROR))
+
+    @helper
+    def interrupt(cpu, vector):  # type: ignore[no-untyped-def]
+        """Deliver an external interrupt (or NMI) between two instructions; 1: triple fault."""
+        stamp(cpu)
+        if vector == NMI:
+            st64(cpu + O_NMI, 1)
+        return chain(cpu, vector, -1)
+
+    @helper
+    def debug_trap(cpu, bits):  # type: ignore[no-untyped-def]
+        """#DB after an instruction, adding ``bits`` to DR6 (single step: BS, 0x4000); 1: triple fault."""
+        stamp(cpu)
+        st64(cpu + DR + 48, ld64(cpu + DR + 48) | bits)
+        return chain(cpu, DB, -1)
+
+    @helper
+    def soft_interrupt(cpu, vector, next_pc, kind):  # type: ignore[no-untyped-def]
+        """INT n, INT3, INTO (``kind`` SOFTWARE), INT1 (ICEBP)."""
+        if kind == SOFTWARE and ld64(cpu + EFLAGS) & VM and ld64(cpu + EFLAGS) & IOPL != IOPL and vector not in (3, 4):
+            fault(cpu, GP, 0)
+        else:
+            enter(cpu, vector, -1, kind, next_pc)
+        return done(cpu)
+
+    # -- IRET ------------------------------------------------------------------------------------------------------------
+    @inner
+    def merged_flags(cpu, value, size, level):  # type: ignore[no-untyped-def]
+        """RFLAGS after popping ``value`` at a privilege level: what it may not change stays."""
+        old = get_flags(cpu)
+        change = 0x3FFFFF & ~VM
+        if level != 0:
+            change &= ~IOPL
+        if level > (old >> 12) & 3:
+            change &= ~st.IF
+        if size == 2:
+            change &= 0xFFFF
+        return (old & ~change) | (value & change)
+
+    @inner
+    def iret_real(cpu, size):  # type: ignore[no-untyped-def]
+        offset, selector, value = peek(cpu, 0, size), peek(cpu, size, size) & 0xFFFF, peek(cpu, 2 * size, size)
+        if ld64(cpu + EFLAGS) & VM and ld64(cpu + EFLAGS) & IOPL != IOPL and not pending(cpu):
+            fault(cpu, GP, 0)
+        if pending(cpu):
+            return -1
+        flags = merged_flags(cpu, value, size, cpl(cpu))
+        set_rsp(cpu, ld64(cpu + RSP) + 3 * size)
+        set_flags(cpu, flags)
+        return enter_real(cpu, selector, offset)
+
+    @inner
+    def iret_v86(cpu, offset, selector, flags):  # type: ignore[no-untyped-def]
+        """From CPL 0 to virtual-8086 mode."""
+        sp = peek(cpu, 12, 4)
+        for i in range(5):
+            peek(cpu, 16 + 4 * i, 4)
+        if pending(cpu):
+            return -1
+        ss, es, ds, fs, gs = (
+            peek(cpu, 16, 4), peek(cpu, 20, 4), peek(cpu, 24, 4), peek(cpu, 28, 4), peek(cpu, 32, 4),
+        )  # fmt: skip
+        set_flags(cpu, flags)
+        load_real(cpu, SS, ss & 0xFFFF)
+        load_real(cpu, ES, es & 0xFFFF)
+        load_real(cpu, DS, ds & 0xFFFF)
+        load_real(cpu, FS, fs & 0xFFFF)
+        load_real(cpu, GS, gs & 0xFFFF)
+        st64(cpu + RSP, sp)
+        return enter_real(cpu, selector, offset & 0xFFFF)
+
+    @inner
+    def iret_protected(cpu, size):  # type: ignore[no-untyped-def]
+        long_mode, level = is_code64(cpu), cpl(cpu)
+        if ld64(cpu + EFLAGS) & NT:
+            return fault(cpu, GP, 0) if ld64(cpu + EFER) & EFER_LMA else not_there(cpu, MISSING_TASK_SWITCH)
+        offset, selector, value = peek(cpu, 0, size), peek(cpu, size, size) & 0xFFFF, peek(cpu, 2 * size, size)
+        if pending(cpu):
+            return -1
+        if value & VM and level == 0 and size == 4 and ld64(cpu + EFER) & EFER_LMA == 0:
+            return iret_v86(cpu, offset, selector, value)
+        d = return_code(cpu, selector, offset)
+        if pending(cpu):
+            return -1
+        flags = merged_flags(cpu, value, size, level)
+        if selector & 3 == level and not long_mode:
+            set_rsp(cpu, ld64(cpu + RSP) + 3 * size)
+            set_flags(cpu, flags)
+            return enter_code(cpu, selector, d, offset)
+        sp, stack_selector = peek(cpu, 3 * size, size), peek(cpu, 4 * size, size) & 0xFFFF
+        if pending(cpu):
+            return -1
+        to64 = ld64(cpu + EFER) & EFER_LMA != 0 and d_attr(d) & A_LONG != 0
+        stack = return_stack(cpu, stack_selector, selector & 3, to64)
+        if pending(cpu):
+            return -1
+        set_flags(cpu, flags)
+        return leave_to(cpu, selector, d, offset, stack_selector, stack, sp)
+
+    @helper
+    def iret(cpu, bits):  # type: ignore[no-untyped-def]
+        """IRET; ``bits``: operand size."""
+        if is_real(cpu):
+            iret_real(cpu, bits >> 3)
+        else:
+            iret_protected(cpu, bits >> 3)
+        if not pending(cpu):
+            st64(cpu + O_NMI, 0)
+        return done(cpu)
+
+    return SimpleNamespace(merged_flags=merged_flags)

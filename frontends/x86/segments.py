@@ -1,0 +1,487 @@
+"""Segment registers: descriptor loads, LLDT, LTR, LAR and the like, and far transfers (SDM volume 3, chapters 3 and 5).
+
+A function that can fault returns -1 with the exception pending and nothing changed. Compiled by numba.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from frontends.x86 import state as st
+from frontends.x86.common import (
+    A_BIG, A_LONG, A_PRESENT, ATTR, BASE, EFER, EFER_LMA, EFLAGS, GP, LIMIT, NP, O_PC, SEL, SS_FAULT, VM, canonical, cpl, fault,
+    is_code64, is_real, pending, set_segment, update_mode,
+)  # fmt: skip
+from frontends.x86.services import MISSING, MISSING_CALL_GATE, MISSING_TASK_SWITCH
+from jitrr.engine.constants import CALL_ARCH
+from jitrr.engine.native import helper, inner, ld64, lsr, st64
+
+CS, SS, LDTR, TR = st.CS, st.SS, st.LDTR, st.TR
+RSP = st.gpr(4)
+GDTR_BASE, GDTR_LIMIT = st.GDTR_BASE, st.GDTR_LIMIT
+CODE, CONFORMING_OR_DOWN, RW_BIT, ACCESSED, S_BIT = 8, 4, 2, 1, 16
+#: What segment_query asks.
+LAR, LSL, VERR, VERW = 0, 1, 2, 3
+#: System descriptor types (bit n: type n) that LAR and LSL accept, outside and in long mode.
+LAR_TYPES, LAR_TYPES_LONG, LSL_TYPES, LSL_TYPES_LONG = 0x1A3E, 0x1A04, 0x0A0E, 0x0A04
+
+
+@inner
+def d_base(d):  # type: ignore[no-untyped-def]
+    """Base of a descriptor."""
+    return (lsr(d, 16) & 0xFFFFFF) | (lsr(d, 56) << 24)
+
+
+@inner
+def d_limit(d):  # type: ignore[no-untyped-def]
+    """Limit of a descriptor in bytes, inclusive."""
+    limit = (d & 0xFFFF) | (lsr(d, 32) & 0xF0000)
+    return (limit << 12) | 0xFFF if lsr(d, 55) & 1 else limit
+
+
+@inner
+def d_attr(d):  # type: ignore[no-untyped-def]
+    """Attributes of a descriptor as state.SEG_ATTR keeps them."""
+    return lsr(d, 40) & 0xF0FF
+
+
+@inner
+def d_dpl(d):  # type: ignore[no-untyped-def]
+    """Privilege level of a descriptor."""
+    return lsr(d, 45) & 3
+
+
+@inner
+def in_limit(limit, attr, offset, size):  # type: ignore[no-untyped-def]
+    """Whether ``size`` bytes at ``offset`` (below 2**32) are within a segment."""
+    last = offset + size - 1
+    if attr & (CODE | CONFORMING_OR_DOWN) == CONFORMING_OR_DOWN:
+        return offset > limit and last <= (0xFFFFFFFF if attr & A_BIG else 0xFFFF)
+    return last <= limit
+
+
+@inner
+def operand_mask(bits):  # type: ignore[no-untyped-def]
+    """All ones of an operand size."""
+    return -1 if bits == 64 else (1 << bits) - 1
+
+
+@inner
+def set_rsp(cpu, value):  # type: ignore[no-untyped-def]
+    """Write as much of RSP as the current stack segment uses."""
+    if is_code64(cpu):
+        return st64(cpu + RSP, value)
+    if ld64(cpu + ATTR + 8 * SS) & A_BIG:
+        return st64(cpu + RSP, value & 0xFFFFFFFF)
+    return st64(cpu + RSP, (ld64(cpu + RSP) & ~0xFFFF) | (value & 0xFFFF))
+
+
+def build(mmu: SimpleNamespace) -> SimpleNamespace:
+    """The helpers; returns the functions that exceptions and system instructions use too."""
+    load_as, store_as, done, host_call = mmu.load_as, mmu.store_as, mmu.finish, mmu.host_call
+
+    @inner
+    def not_there(cpu, what):  # type: ignore[no-untyped-def]
+        """Stop the machine: this processor has something that jitrr does not."""
+        host_call(cpu, CALL_ARCH, MISSING, what)
+        return fault(cpu, GP, 0)
+
+    @inner
+    def entry_address(cpu, selector):  # type: ignore[no-untyped-def]
+        """Linear address of a selector's descriptor, -1 when it is outside its table."""
+        base, limit = ld64(cpu + GDTR_BASE), ld64(cpu + GDTR_LIMIT)
+        if selector & 4:
+            base, limit = ld64(cpu + BASE + 8 * LDTR), ld64(cpu + LIMIT + 8 * LDTR)
+            if ld64(cpu + ATTR + 8 * LDTR) & A_PRESENT == 0:
+                return -1
+        if (selector & 0xFFF8) + 7 > limit:
+            return -1
+        return base + (selector & 0xFFF8)
+
+    @inner
+    def read_descriptor(cpu, selector, vector, ext):  # type: ignore[no-untyped-def]
+        """The descriptor of a non-null selector; check for a pending exception."""
+        at = entry_address(cpu, selector)
+        if at == -1:
+            return fault(cpu, vector, (selector & 0xFFFC) | ext)
+        return load_as(cpu, at, 8, 0)
+
+    @inner
+    def mark_accessed(cpu, selector, d):  # type: ignore[no-untyped-def]
+        """Set the accessed bit of a code or data descriptor in memory."""
+        if lsr(d, 40) & ACCESSED == 0:
+            store_as(cpu, entry_address(cpu, selector) + 5, 1, (lsr(d, 40) & 255) | ACCESSED, 0)
+        return 0
+
+    @inner
+    def install(cpu, seg, selector, d):  # type: ignore[no-untyped-def]
+        """Load a segment register from a checked descriptor."""
+        return set_segment(cpu, seg, selector, d_base(d), d_limit(d), d_attr(d) | ACCESSED)
+
+    @inner
+    def load_real(cpu, seg, selector):  # type: ignore[no-untyped-def]
+        """Real mode: only the base follows the selector; virtual-8086 mode: all of it."""
+        st64(cpu + SEL + 8 * seg, selector)
+        st64(cpu + BASE + 8 * seg, selector << 4)
+        if ld64(cpu + EFLAGS) & VM:
+            st64(cpu + LIMIT + 8 * seg, 0xFFFF)
+            st64(cpu + ATTR + 8 * seg, 0xF3)
+        elif seg == CS:
+            st64(cpu + ATTR + 8 * seg, (ld64(cpu + ATTR + 8 * seg) & A_BIG) | 0x93)
+        return 0
+
+    @inner
+    def check_stack(cpu, selector, d, level, vector, ext):  # type: ignore[no-untyped-def]
+        """A descriptor that is to become SS at a privilege level."""
+        attr = d_attr(d)
+        error = (selector & 0xFFFC) | ext
+        if selector & 3 != level or d_dpl(d) != level or attr & (S_BIT | CODE | RW_BIT) != S_BIT | RW_BIT:
+            return fault(cpu, vector, error)
+        if attr & A_PRESENT == 0:
+            return fault(cpu, SS_FAULT, error)
+        return 0
+
+    @inner
+    def check_data(cpu, selector, d):  # type: ignore[no-untyped-def]
+        """A descriptor that is to become DS, ES, FS or GS."""
+        attr = d_attr(d)
+        if attr & S_BIT == 0 or attr & (CODE | RW_BIT) == CODE:
+            return fault(cpu, GP, selector & 0xFFFC)
+        if attr & (CODE | CONFORMING_OR_DOWN) != CODE | CONFORMING_OR_DOWN:
+            dpl = d_dpl(d)
+            if selector & 3 > dpl or cpl(cpu) > dpl:
+                return fault(cpu, GP, selector & 0xFFFC)
+        if attr & A_PRESENT == 0:
+            return fault(cpu, NP, selector & 0xFFFC)
+        return 0
+
+    @inner
+    def load_null(cpu, seg, selector):  # type: ignore[no-untyped-def]
+        if seg != SS:
+            return set_segment(cpu, seg, selector, 0, 0, 0)
+        level = cpl(cpu)
+        if not is_code64(cpu) or level == 3 or selector & 3 != level:
+            return fault(cpu, GP, 0)
+        return set_segment(cpu, SS, selector, 0, 0, level << 5)
+
+    @inner
+    def load_segment(cpu, seg, selector):  # type: ignore[no-untyped-def]
+        """Load ES, SS, DS, FS or GS."""
+        if is_real(cpu):
+            load_real(cpu, seg, selector)
+        elif selector & 0xFFFC == 0:
+            load_null(cpu, seg, selector)
+        else:
+            d = read_descriptor(cpu, selector, GP, 0)
+            if pending(cpu):
+                return -1
+            if (check_stack(cpu, selector, d, cpl(cpu), GP, 0) if seg == SS else check_data(cpu, selector, d)) != 0:
+                return -1
+            mark_accessed(cpu, selector, d)
+            if not pending(cpu):
+                install(cpu, seg, selector, d)
+        return update_mode(cpu)
+
+    @helper
+    def load_seg(cpu, seg, selector):  # type: ignore[no-untyped-def]
+        """MOV and POP to a segment register, LDS and its like."""
+        load_segment(cpu, seg, selector & 0xFFFF)
+        return done(cpu)
+
+    @inner
+    def load_table(cpu, selector):  # type: ignore[no-untyped-def]
+        if selector & 0xFFFC == 0:
+            return set_segment(cpu, LDTR, selector, 0, 0, 0)
+        return load_system(cpu, LDTR, selector, 2, 2)
+
+    @inner
+    def load_system(cpu, seg, selector, type1, type2):  # type: ignore[no-untyped-def]
+        """LDTR or TR from a system descriptor of one of two types, 16 bytes long in long mode."""
+        long_mode = ld64(cpu + EFER) & EFER_LMA != 0
+        error = selector & 0xFFFC
+        if error == 0:
+            return fault(cpu, GP, 0)
+        at = entry_address(cpu, selector)
+        if selector & 4 or at == -1 or (long_mode and error + 15 > ld64(cpu + GDTR_LIMIT)):
+            return fault(cpu, GP, error)
+        d = load_as(cpu, at, 8, 0)
+        if pending(cpu):
+            return -1
+        kind = d_attr(d) & 31
+        if kind != type1 and kind != type2:
+            return fault(cpu, GP, error)
+        if d_attr(d) & A_PRESENT == 0:
+            return fault(cpu, NP, error)
+        base = d_base(d)
+        if long_mode:
+            base |= load_as(cpu, at + 8, 4, 0) << 32
+        attr = d_attr(d)
+        if seg == TR and not pending(cpu):
+            attr |= 2
+            store_as(cpu, at + 5, 1, attr & 255, 0)
+        if pending(cpu):
+            return -1
+        return set_segment(cpu, seg, selector, base, d_limit(d), attr)
+
+    @helper
+    def load_system_seg(cpu, seg, selector):  # type: ignore[no-untyped-def]
+        """LLDT (``seg`` LDTR) and LTR (TR)."""
+        if seg == LDTR:
+            load_table(cpu, selector & 0xFFFF)
+        else:
+            load_system(cpu, TR, selector & 0xFFFF, 9, 9 if ld64(cpu + EFER) & EFER_LMA else 1)
+        return done(cpu)
+
+    @inner
+    def visible(cpu, selector, d):  # type: ignore[no-untyped-def]
+        """Privilege check of LAR, LSL, VERR, VERW."""
+        if d_attr(d) & (S_BIT | CODE | CONFORMING_OR_DOWN) == S_BIT | CODE | CONFORMING_OR_DOWN:
+            return True
+        return d_dpl(d) >= cpl(cpu) and d_dpl(d) >= selector & 3
+
+    @inner
+    def answer(cpu, what, selector):  # type: ignore[no-untyped-def]
+        at = entry_address(cpu, selector)
+        if selector & 0xFFFC == 0 or at == -1:
+            return -1
+        d = load_as(cpu, at, 8, 0)
+        if pending(cpu) or not visible(cpu, selector, d):
+            return -1
+        attr = d_attr(d)
+        long_mode = ld64(cpu + EFER) & EFER_LMA != 0
+        if what == VERR:
+            return 0 if attr & S_BIT and attr & (CODE | RW_BIT) != CODE else -1
+        if what == VERW:
+            return 0 if attr & (S_BIT | CODE | RW_BIT) == S_BIT | RW_BIT else -1
+        if attr & S_BIT == 0:
+            types = (LAR_TYPES_LONG if long_mode else LAR_TYPES) if what == LAR else (
+                LSL_TYPES_LONG if long_mode else LSL_TYPES)  # fmt: skip
+            if (types >> (attr & 15)) & 1 == 0:
+                return -1
+        return lsr(d, 32) & 0xF0FF00 if what == LAR else d_limit(d)
+
+    @helper
+    def segment_query(cpu, what, selector):  # type: ignore[no-untyped-def]
+        """LAR, LSL, VERR, VERW: the value, or -1 where ZF becomes 0."""
+        result = answer(cpu, what, selector & 0xFFFF)
+        done(cpu)
+        return result
+
+    # -- far transfers ---------------------------------------------------------------------------------------------------
+    @inner
+    def check_code(cpu, selector, d):  # type: ignore[no-untyped-def]
+        """A descriptor that a far jump or call goes to directly."""
+        attr, level, error = d_attr(d), cpl(cpu), selector & 0xFFFC
+        if attr & (S_BIT | CODE) != S_BIT | CODE:
+            if attr & S_BIT == 0 and attr & 15 in (4, 12):
+                return not_there(cpu, MISSING_CALL_GATE)
+            if attr & S_BIT == 0 and attr & 15 in (1, 5, 9):
+                return not_there(cpu, MISSING_TASK_SWITCH)
+            return fault(cpu, GP, error)
+        if attr & CONFORMING_OR_DOWN:
+            if d_dpl(d) > level:
+                return fault(cpu, GP, error)
+        elif selector & 3 > level or d_dpl(d) != level:
+            return fault(cpu, GP, error)
+        return check_code_form(cpu, selector, attr)
+
+    @inner
+    def check_code_form(cpu, selector, attr):  # type: ignore[no-untyped-def]
+        """L and D are not set together in long mode, and the segment is present."""
+        if ld64(cpu + EFER) & EFER_LMA and attr & (A_LONG | A_BIG) == A_LONG | A_BIG:
+            return fault(cpu, GP, selector & 0xFFFC)
+        if attr & A_PRESENT == 0:
+            return fault(cpu, NP, selector & 0xFFFC)
+        return 0
+
+    @inner
+    def check_target(cpu, d, offset):  # type: ignore[no-untyped-def]
+        """The new pc is within the code segment (#GP(0))."""
+        if ld64(cpu + EFER) & EFER_LMA and d_attr(d) & A_LONG:
+            return 0 if canonical(offset) else fault(cpu, GP, 0)
+        return 0 if not lsr(offset, 32) and offset <= d_limit(d) else fault(cpu, GP, 0)
+
+    @inner
+    def direct_code(cpu, selector, offset):  # type: ignore[no-untyped-def]
+        """The checked descriptor of a far jump's or call's target, marked accessed; check for a pending exception."""
+        if selector & 0xFFFC == 0:
+            return fault(cpu, GP, 0)
+        d = read_descriptor(cpu, selector, GP, 0)
+        if pending(cpu) or check_code(cpu, selector, d) != 0 or check_target(cpu, d, offset) != 0:
+            return -1
+        mark_accessed(cpu, selector, d)
+        return d
+
+    @inner
+    def push_on(cpu, base, limit, attr, sp, size, value, user):  # type: ignore[no-untyped-def]
+        """Push on a stack segment that is not 64-bit; returns the new stack pointer. Nothing once an exception is pending."""
+        if pending(cpu):
+            return sp
+        sp = (sp - size) & (0xFFFFFFFF if attr & A_BIG else 0xFFFF)
+        if not in_limit(limit, attr, sp, size):
+            fault(cpu, SS_FAULT, 0)
+        else:
+            store_as(cpu, (base + sp) & 0xFFFFFFFF, size, value, user)
+        return sp
+
+    @inner
+    def push64(cpu, sp, value, user):  # type: ignore[no-untyped-def]
+        """Push 8 bytes on a 64-bit stack."""
+        if not pending(cpu):
+            store_as(cpu, sp - 8, 8, value, user)
+        return sp - 8
+
+    @inner
+    def push(cpu, sp, size, value):  # type: ignore[no-untyped-def]
+        """Push on the current stack."""
+        user = 1 if cpl(cpu) == 3 else 0
+        if is_code64(cpu):
+            if not pending(cpu):
+                store_as(cpu, sp - size, size, value, user)
+            return sp - size
+        at = cpu + 8 * SS
+        return push_on(cpu, ld64(at + BASE), ld64(at + LIMIT), ld64(at + ATTR), sp, size, value, user)
+
+    @inner
+    def peek(cpu, depth, size):  # type: ignore[no-untyped-def]
+        """The ``size`` bytes ``depth`` bytes above the stack pointer."""
+        if pending(cpu):
+            return 0
+        user = 1 if cpl(cpu) == 3 else 0
+        sp = ld64(cpu + RSP) + depth
+        if is_code64(cpu):
+            return load_as(cpu, sp, size, user)
+        at = cpu + 8 * SS
+        sp &= 0xFFFFFFFF if ld64(at + ATTR) & A_BIG else 0xFFFF
+        if not in_limit(ld64(at + LIMIT), ld64(at + ATTR), sp, size):
+            return fault(cpu, SS_FAULT, 0)
+        return load_as(cpu, (ld64(at + BASE) + sp) & 0xFFFFFFFF, size, user)
+
+    @inner
+    def enter_code(cpu, selector, d, offset):  # type: ignore[no-untyped-def]
+        """CS and pc; CPL stays."""
+        install(cpu, CS, (selector & 0xFFFC) | cpl(cpu), d)
+        st64(cpu + O_PC, offset)
+        return update_mode(cpu)
+
+    @inner
+    def enter_real(cpu, selector, offset):  # type: ignore[no-untyped-def]
+        load_real(cpu, CS, selector)
+        st64(cpu + O_PC, offset)
+        return update_mode(cpu)
+
+    @helper
+    def far_jump(cpu, selector, offset, bits):  # type: ignore[no-untyped-def]
+        """JMP to another code segment; ``bits``: operand size."""
+        selector, offset = selector & 0xFFFF, offset & operand_mask(bits)
+        if is_real(cpu):
+            enter_real(cpu, selector, offset)
+        else:
+            d = direct_code(cpu, selector, offset)
+            if not pending(cpu):
+                enter_code(cpu, selector, d, offset)
+        return done(cpu)
+
+    @helper
+    def far_call(cpu, selector, offset, bits, next_pc):  # type: ignore[no-untyped-def]
+        """CALL to another code segment, returning to ``next_pc``."""
+        selector, offset = selector & 0xFFFF, offset & operand_mask(bits)
+        d = 0 if is_real(cpu) else direct_code(cpu, selector, offset)
+        sp = push(cpu, ld64(cpu + RSP), bits >> 3, ld64(cpu + SEL + 8 * CS))
+        sp = push(cpu, sp, bits >> 3, next_pc & operand_mask(bits))
+        if not pending(cpu):
+            set_rsp(cpu, sp)
+            if is_real(cpu):
+                enter_real(cpu, selector, offset)
+            else:
+                enter_code(cpu, selector, d, offset)
+        return done(cpu)
+
+    @inner
+    def return_code(cpu, selector, offset):  # type: ignore[no-untyped-def]
+        """The checked descriptor that RETF or IRET goes to; check for a pending exception."""
+        if selector & 0xFFFC == 0:
+            return fault(cpu, GP, 0)
+        d = read_descriptor(cpu, selector, GP, 0)
+        if pending(cpu):
+            return -1
+        attr, rpl, dpl = d_attr(d), selector & 3, d_dpl(d)
+        if rpl < cpl(cpu) or attr & (S_BIT | CODE) != S_BIT | CODE:
+            return fault(cpu, GP, selector & 0xFFFC)
+        if dpl > rpl or (attr & CONFORMING_OR_DOWN == 0 and dpl != rpl):
+            return fault(cpu, GP, selector & 0xFFFC)
+        if check_code_form(cpu, selector, attr) != 0 or check_target(cpu, d, offset) != 0:
+            return -1
+        mark_accessed(cpu, selector, d)
+        return d
+
+    @inner
+    def return_stack(cpu, selector, level, to64):  # type: ignore[no-untyped-def]
+        """The checked descriptor of an outer stack (0: a null one, for 64-bit code below CPL 3)."""
+        if selector & 0xFFFC == 0:
+            return 0 if to64 and level != 3 else fault(cpu, GP, 0)
+        d = read_descriptor(cpu, selector, GP, 0)
+        if pending(cpu) or check_stack(cpu, selector, d, level, GP, 0) != 0:
+            return -1
+        mark_accessed(cpu, selector, d)
+        return d
+
+    @inner
+    def drop_segments(cpu, level):  # type: ignore[no-untyped-def]
+        """On the way out, data segments that the new level may not use become null."""
+        for seg in range(6):
+            attr = ld64(cpu + ATTR + 8 * seg)
+            if seg != CS and seg != SS and attr & S_BIT and (attr >> 5) & 3 < level:
+                if attr & (CODE | CONFORMING_OR_DOWN) != CODE | CONFORMING_OR_DOWN:
+                    set_segment(cpu, seg, 0, 0, 0, 0)
+        return 0
+
+    @inner
+    def leave_to(cpu, selector, d, offset, stack_selector, stack, sp):  # type: ignore[no-untyped-def]
+        """Commit a return with a new stack: CS, pc, SS, RSP."""
+        level = selector & 3
+        outer = level != cpl(cpu)
+        install(cpu, CS, selector, d)
+        if stack_selector & 0xFFFC == 0:
+            set_segment(cpu, SS, stack_selector, 0, 0, level << 5)
+        else:
+            install(cpu, SS, stack_selector, stack)
+        set_rsp(cpu, sp)
+        st64(cpu + O_PC, offset)
+        if outer:
+            drop_segments(cpu, level)
+        return update_mode(cpu)
+
+    @inner
+    def ret_protected(cpu, size, selector, offset, extra):  # type: ignore[no-untyped-def]
+        d = return_code(cpu, selector, offset)
+        if pending(cpu):
+            return -1
+        if selector & 3 == cpl(cpu):
+            set_rsp(cpu, ld64(cpu + RSP) + 2 * size + extra)
+            return enter_code(cpu, selector, d, offset)
+        sp = peek(cpu, 2 * size + extra, size)
+        stack_selector = peek(cpu, 3 * size + extra, size) & 0xFFFF
+        if pending(cpu):
+            return -1
+        to64 = ld64(cpu + EFER) & EFER_LMA != 0 and d_attr(d) & A_LONG != 0
+        stack = return_stack(cpu, stack_selector, selector & 3, to64)
+        if pending(cpu):
+            return -1
+        return leave_to(cpu, selector, d, offset, stack_selector, stack, sp + extra)
+
+    @helper
+    def far_return(cpu, bits, extra):  # type: ignore[no-untyped-def]
+        """RETF, releasing ``extra`` bytes of parameters."""
+        size = bits >> 3
+        offset = peek(cpu, 0, size)
+        selector = peek(cpu, size, size) & 0xFFFF
+        if not pending(cpu):
+            if is_real(cpu):
+                set_rsp(cpu, ld64(cpu + RSP) + 2 * size + extra)
+                enter_real(cpu, selector, offset)
+            else:
+                ret_protected(cpu, size, selector, offset, extra)
+        return done(cpu)
+
+    return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v)})

@@ -1,0 +1,483 @@
+"""Control and debug registers, MSRs, system calls, CPUID, port I/O, POPF (SDM volumes 2 and 3, 2.5 and 4.10). numba.
+
+The processor behaves as an Intel one where vendors differ: SYSCALL in 64-bit mode only, SYSENTER in every mode.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from frontends.x86 import state as st
+from frontends.x86.common import (
+    ATTR, BASE, CR0, CR0_EM, CR0_MP, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4, CR4_PAE, CR4_PSE, CR4_SMEP, EFER, EFER_LMA, EFER_LME,
+    EFER_NXE, EFER_SCE, EFLAGS, GP, IOPL, LIMIT, O_NOW, O_PC, RF, UD, VM, canonical, cpl, fault, get_flags, is_code64, is_real,
+    pending, set_flags, set_segment, update_mode, A_LONG,
+)  # fmt: skip
+from frontends.x86.mmu import ADDRESS, PHYSICAL_BITS, RESERVED, P
+from frontends.x86.segments import in_limit, operand_mask
+from frontends.x86.services import ENTROPY, IO_READ, IO_WRITE, MSR_READ, MSR_WRITE, TPR_READ, TPR_WRITE
+from jitrr.engine.constants import CALL_ARCH, WRITE
+from jitrr.engine.native import helper, inner, ld32, ld64, lsr, st64, ult
+
+CS, SS, ES, TR = st.CS, st.SS, st.ES, st.TR
+RAX, RCX, RDX, RBX, RSP, RSI, RDI, R11 = (st.gpr(n) for n in (0, 1, 2, 3, 4, 6, 7, 11))
+CR3, PDPTE, DR = st.CR3, st.PDPTE, st.DR
+O_IO, O_RAM, O_RAM_SIZE = st.LAYOUT["io_value"], st.LAYOUT["ram"], st.LAYOUT["ram_size"]
+FS_BASE, GS_BASE = st.seg_base(st.FS), st.seg_base(st.GS)
+CR0_NE, CR0_ET, CR0_AM, CR0_NW, CR0_CD = 1 << 5, 1 << 4, 1 << 18, 1 << 29, 1 << 30
+CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
+#: TSD DE PSE PAE PGE PCE OSFXSR OSXMMEXCPT SMEP: what CPUID announces.
+CR4_BITS = 0x7BC | CR4_SMEP
+CR4_PGE = 1 << 7
+EFER_BITS = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE
+DR6_FIXED, DR6_BITS, DR7_FIXED, DR7_BITS = 0xFFFF0FF0, 0xE00F, 0x400, 0xFFFF23FF
+DR7_GD, DR6_BD, CR4_DE = 1 << 13, 1 << 13, 8
+TSC, TSC_ADJUST, EFER_MSR, TSC_AUX_MSR = 0x10, 0x3B, 0xC0000080, 0xC0000103
+CODE64, CODE32, DATA = 0xA09B, 0xC09B, 0xC093
+
+
+def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespace) -> None:
+    """The helpers."""
+    load_as, store_as, translate, translate_last = mmu.load_as, mmu.store_as, mmu.translate, mmu.translate_last
+    done, host_call, flush_tlb, merged_flags = mmu.finish, mmu.host_call, mmu.flush_tlb, exceptions.merged_flags
+
+    # -- control registers -----------------------------------------------------------------------------------------------
+    @inner
+    def load_pdptes(cpu, cr3):  # type: ignore[no-untyped-def]
+        """PAE: the four entries CR3 points to become registers; -1: #GP, a reserved bit is set in one."""
+        table = cr3 & 0xFFFFFFE0
+        for i in range(4):
+            entry = ld64(ld64(cpu + O_RAM) + table + 8 * i) if ult(table + 31, ld64(cpu + O_RAM_SIZE)) else -1
+            if entry & P and entry & (RESERVED | 0x1E6 | -(1 << 52)):
+                return fault(cpu, GP, 0)
+        for i in range(4):
+            st64(cpu + PDPTE + 8 * i, ld64(ld64(cpu + O_RAM) + table + 8 * i))
+        return 0
+
+    @inner
+    def write_cr0(cpu, value):  # type: ignore[no-untyped-def]
+        old, efer = ld64(cpu + CR0), ld64(cpu + EFER)
+        if lsr(value, 32) or (value & CR0_PG and not value & CR0_PE) or (value & CR0_NW and not value & CR0_CD):
+            return fault(cpu, GP, 0)
+        value = (value & CR0_BITS) | CR0_ET
+        change = old ^ value
+        if change & CR0_PG:
+            if value & CR0_PG and efer & EFER_LME:
+                if ld64(cpu + CR4) & CR4_PAE == 0 or ld64(cpu + ATTR + 8 * CS) & A_LONG:
+                    return fault(cpu, GP, 0)
+                efer |= EFER_LMA
+            elif value & CR0_PG:
+                if ld64(cpu + CR4) & CR4_PAE and load_pdptes(cpu, ld64(cpu + CR3)) != 0:
+                    return -1
+            else:
+                if is_code64(cpu):
+                    return fault(cpu, GP, 0)
+                efer &= ~EFER_LMA
+        st64(cpu + CR0, value)
+        st64(cpu + EFER, efer)
+        update_mode(cpu)
+        if change & (CR0_PG | CR0_WP | CR0_PE):
+            flush_tlb(cpu)
+        return 0
+
+    @inner
+    def write_cr3(cpu, value):  # type: ignore[no-untyped-def]
+        if ld64(cpu + EFER) & EFER_LMA:
+            if lsr(value, PHYSICAL_BITS):
+                return fault(cpu, GP, 0)
+        elif ld64(cpu + CR4) & CR4_PAE and ld64(cpu + CR0) & CR0_PG:
+            if load_pdptes(cpu, value) != 0:
+                return -1
+            flush_tlb(cpu)
+        # The TLB is coherent: the same tables need no flush.
+        changed = (ld64(cpu + CR3) ^ value) & ADDRESS
+        st64(cpu + CR3, value)
+        if changed:
+            flush_tlb(cpu)
+        return 0
+
+    @inner
+    def write_cr4(cpu, value):  # type: ignore[no-untyped-def]
+        change = ld64(cpu + CR4) ^ value
+        if value & ~CR4_BITS or (ld64(cpu + EFER) & EFER_LMA and not value & CR4_PAE):
+            return fault(cpu, GP, 0)
+        paging = ld64(cpu + CR0) & CR0_PG != 0 and ld64(cpu + EFER) & EFER_LMA == 0
+        if paging and value & CR4_PAE and change & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP):
+            if load_pdptes(cpu, ld64(cpu + CR3)) != 0:
+                return -1
+        st64(cpu + CR4, value)
+        update_mode(cpu)
+        if change & (CR4_PAE | CR4_PSE | CR4_SMEP):
+            flush_tlb(cpu)
+        return 0
+
+    @inner
+    def write_cr8(cpu, value):  # type: ignore[no-untyped-def]
+        if lsr(value, 4):
+            return fault(cpu, GP, 0)
+        st64(cpu + O_IO, value)
+        return host_call(cpu, CALL_ARCH, TPR_WRITE, 0)
+
+    @helper
+    def write_cr(cpu, number, value):  # type: ignore[no-untyped-def]
+        """MOV to a control register, CLTS, LMSW."""
+        if number == 0:
+            write_cr0(cpu, value)
+        elif number == 2:
+            st64(cpu + st.CR2, value)
+        elif number == 3:
+            write_cr3(cpu, value)
+        elif number == 4:
+            write_cr4(cpu, value)
+        else:
+            write_cr8(cpu, value)
+        return done(cpu)
+
+    @helper
+    def read_cr8(cpu):  # type: ignore[no-untyped-def]
+        """The task priority."""
+        host_call(cpu, CALL_ARCH, TPR_READ, 0)
+        done(cpu)
+        return ld64(cpu + O_IO)
+
+    @inner
+    def debug_register(cpu, number):  # type: ignore[no-untyped-def]
+        """The register a number means (DR4 and DR5 alias DR6 and DR7 unless CR4.DE); -1 with an exception pending."""
+        if ld64(cpu + DR + 56) & DR7_GD:
+            st64(cpu + DR + 48, ld64(cpu + DR + 48) | DR6_BD)
+            st64(cpu + DR + 56, ld64(cpu + DR + 56) & ~DR7_GD)
+            return fault(cpu, 1, -1)
+        if number == 4 or number == 5:
+            return fault(cpu, UD, -1) if ld64(cpu + CR4) & CR4_DE else number + 2
+        return number
+
+    @helper
+    def read_dr(cpu, number):  # type: ignore[no-untyped-def]
+        """MOV from a debug register."""
+        number = debug_register(cpu, number)
+        done(cpu)
+        return 0 if number == -1 else ld64(cpu + DR + 8 * number)
+
+    @helper
+    def write_dr(cpu, number, value):  # type: ignore[no-untyped-def]
+        """MOV to a debug register."""
+        number = debug_register(cpu, number)
+        if number >= 6 and lsr(value, 32):
+            fault(cpu, GP, 0)
+        elif number != -1:
+            if number == 6:
+                value = (value & DR6_BITS) | DR6_FIXED
+            elif number == 7:
+                value = (value & DR7_BITS) | DR7_FIXED
+            st64(cpu + DR + 8 * number, value)
+        return done(cpu)
+
+    # -- MSRs ------------------------------------------------------------------------------------------------------------
+    @inner
+    def field_of(msr):  # type: ignore[no-untyped-def]
+        """CPU block offset of an MSR that any canonical address may be written to; -1: it is none of those."""
+        if msr == 0x175:
+            return st.SYSENTER_ESP
+        if msr == 0x176:
+            return st.SYSENTER_EIP
+        if msr == 0xC0000082:
+            return st.LSTAR
+        if msr == 0xC0000083:
+            return st.CSTAR
+        if msr == 0xC0000100:
+            return FS_BASE
+        if msr == 0xC0000101:
+            return GS_BASE
+        if msr == 0xC0000102:
+            return st.KERNEL_GS_BASE
+        return -1
+
+    @inner
+    def plain_field_of(msr):  # type: ignore[no-untyped-def]
+        """The same for MSRs without restrictions besides their width."""
+        if msr == 0x174:
+            return st.SYSENTER_CS
+        if msr == 0xC0000081:
+            return st.STAR
+        if msr == 0xC0000084:
+            return st.SFMASK
+        if msr == TSC_AUX_MSR:
+            return st.TSC_AUX
+        if msr == TSC_ADJUST:
+            return st.TSC_OFFSET
+        return -1
+
+    @inner
+    def ticks(cpu):  # type: ignore[no-untyped-def]
+        """The TSC before its offset."""
+        return ld64(cpu + O_NOW) << ld64(cpu + st.TSC_SHIFT)
+
+    @helper
+    def read_msr(cpu):  # type: ignore[no-untyped-def]
+        """RDMSR: the value of the MSR that ECX names."""
+        msr = ld32(cpu + RCX)
+        at = field_of(msr)
+        if at == -1:
+            at = plain_field_of(msr)
+        if at != -1:
+            value = ld64(cpu + at)
+        elif msr == EFER_MSR:
+            value = ld64(cpu + EFER)
+        elif msr == TSC:
+            value = ticks(cpu) + ld64(cpu + st.TSC_OFFSET)
+        else:
+            host_call(cpu, CALL_ARCH, MSR_READ, msr)
+            value = ld64(cpu + O_IO)
+        done(cpu)
+        return value
+
+    @inner
+    def write_efer(cpu, value):  # type: ignore[no-untyped-def]
+        old = ld64(cpu + EFER)
+        if value & ~EFER_BITS or ((old ^ value) & EFER_LME and ld64(cpu + CR0) & CR0_PG):
+            return fault(cpu, GP, 0)
+        st64(cpu + EFER, (value & ~EFER_LMA) | (old & EFER_LMA))
+        if (old ^ value) & EFER_NXE:
+            flush_tlb(cpu)
+        return 0
+
+    @helper
+    def write_msr(cpu, value):  # type: ignore[no-untyped-def]
+        """WRMSR to the MSR that ECX names."""
+        msr = ld32(cpu + RCX)
+        at, plain = field_of(msr), plain_field_of(msr)
+        if at != -1:
+            if canonical(value):
+                st64(cpu + at, value)
+            else:
+                fault(cpu, GP, 0)
+        elif plain != -1:
+            if lsr(value, 32) and (msr == 0x174 or msr == TSC_AUX_MSR):
+                fault(cpu, GP, 0)
+            else:
+                st64(cpu + plain, value)
+        elif msr == EFER_MSR:
+            write_efer(cpu, value)
+        elif msr == TSC:
+            st64(cpu + st.TSC_OFFSET, value - ticks(cpu))
+        else:
+            st64(cpu + O_IO, value)
+            host_call(cpu, CALL_ARCH, MSR_WRITE, msr)
+        return done(cpu)
+
+    # -- system calls ----------------------------------------------------------------------------------------------------
+    @inner
+    def flat_segments(cpu, selector, stack_selector, code, level):  # type: ignore[no-untyped-def]
+        """CS and SS as the fast system calls load them."""
+        set_segment(cpu, CS, selector & 0xFFFF, 0, 0xFFFFFFFF, code | (level << 5))
+        return set_segment(cpu, SS, stack_selector & 0xFFFF, 0, 0xFFFFFFFF, DATA | (level << 5))
+
+    @helper
+    def syscall(cpu, next_pc):  # type: ignore[no-untyped-def]
+        """SYSCALL."""
+        if not is_code64(cpu) or ld64(cpu + EFER) & EFER_SCE == 0:
+            fault(cpu, UD, -1)
+            return done(cpu)
+        flags = get_flags(cpu) & ~RF
+        st64(cpu + RCX, next_pc)
+        st64(cpu + R11, flags)
+        selector = lsr(ld64(cpu + st.STAR), 32) & 0xFFFC
+        flat_segments(cpu, selector, selector + 8, CODE64, 0)
+        set_flags(cpu, flags & ~ld64(cpu + st.SFMASK))
+        st64(cpu + O_PC, ld64(cpu + st.LSTAR))
+        update_mode(cpu)
+        return done(cpu)
+
+    @helper
+    def sysret(cpu, bits):  # type: ignore[no-untyped-def]
+        """SYSRET to 64-bit (``bits`` 64) or compatibility mode."""
+        target = ld64(cpu + RCX) & operand_mask(bits)
+        if not is_code64(cpu) or ld64(cpu + EFER) & EFER_SCE == 0:
+            fault(cpu, UD, -1)
+        elif cpl(cpu) != 0 or not canonical(target):
+            fault(cpu, GP, 0)
+        else:
+            selector = lsr(ld64(cpu + st.STAR), 48)
+            code = (selector + 16 if bits == 64 else selector) | 3
+            flat_segments(cpu, code, (selector + 8) | 3, CODE64 if bits == 64 else CODE32, 3)
+            set_flags(cpu, ld64(cpu + R11) & ~VM)
+            st64(cpu + O_PC, target)
+            update_mode(cpu)
+        return done(cpu)
+
+    @helper
+    def sysenter(cpu):  # type: ignore[no-untyped-def]
+        """SYSENTER."""
+        selector, lma = ld64(cpu + st.SYSENTER_CS) & 0xFFFC, ld64(cpu + EFER) & EFER_LMA != 0
+        if ld64(cpu + CR0) & CR0_PE == 0 or selector == 0:
+            fault(cpu, GP, 0)
+            return done(cpu)
+        set_flags(cpu, get_flags(cpu) & ~(VM | st.IF))
+        flat_segments(cpu, selector, selector + 8, CODE64 if lma else CODE32, 0)
+        mask = -1 if lma else 0xFFFFFFFF
+        st64(cpu + RSP, ld64(cpu + st.SYSENTER_ESP) & mask)
+        st64(cpu + O_PC, ld64(cpu + st.SYSENTER_EIP) & mask)
+        update_mode(cpu)
+        return done(cpu)
+
+    @helper
+    def sysexit(cpu, bits):  # type: ignore[no-untyped-def]
+        """SYSEXIT to 64-bit (``bits`` 64) or 32-bit code."""
+        selector = ld64(cpu + st.SYSENTER_CS) & 0xFFFC
+        target, stack = ld64(cpu + RDX) & operand_mask(bits), ld64(cpu + RCX) & operand_mask(bits)
+        bad = selector == 0 or ld64(cpu + CR0) & CR0_PE == 0 or cpl(cpu) != 0
+        if bad or not canonical(target) or not canonical(stack):
+            fault(cpu, GP, 0)
+            return done(cpu)
+        selector = (selector + (32 if bits == 64 else 16)) | 3
+        flat_segments(cpu, selector, selector + 8, CODE64 if bits == 64 else CODE32, 3)
+        st64(cpu + RSP, stack)
+        st64(cpu + O_PC, target)
+        update_mode(cpu)
+        return done(cpu)
+
+    @helper
+    def popf(cpu, value, bits):  # type: ignore[no-untyped-def]
+        """Flags from a popped value."""
+        flags = ld64(cpu + EFLAGS)
+        if flags & VM and flags & IOPL != IOPL:
+            fault(cpu, GP, 0)
+        else:
+            set_flags(cpu, merged_flags(cpu, value, bits >> 3, cpl(cpu)))
+            if (flags ^ value) & st.TF:
+                update_mode(cpu)
+        return done(cpu)
+
+    # -- CPUID, entropy --------------------------------------------------------------------------------------------------
+    @helper
+    def cpuid(cpu):  # type: ignore[no-untyped-def]
+        """CPUID from the table of cpuid.py; a leaf that is too high gives the highest basic one."""
+        table, leaf, subleaf = ld64(cpu + st.CPUID_TABLE), ld32(cpu + RAX), ld32(cpu + RCX)
+        highest = ld32(table + 8)
+        if leaf > highest and (leaf < 0x80000000 or leaf > 0x80000008):
+            leaf = highest
+        a, b, c, d = 0, 0, 0, 0
+        for i in range(ld64(cpu + st.CPUID_COUNT)):
+            entry = table + 24 * i
+            if ld32(entry) == leaf and (ld32(entry + 4) == subleaf or ld32(entry + 4) == 0xFFFFFFFF):
+                a, b, c, d = ld32(entry + 8), ld32(entry + 12), ld32(entry + 16), ld32(entry + 20)
+                break
+        if leaf == 0x80000001 and not is_code64(cpu):
+            d &= ~(1 << 11)
+        st64(cpu + RAX, a)
+        st64(cpu + RBX, b)
+        st64(cpu + RCX, c)
+        st64(cpu + RDX, d)
+        return done(cpu)
+
+    @helper
+    def entropy(cpu, size):  # type: ignore[no-untyped-def]
+        """``size`` random bytes."""
+        host_call(cpu, CALL_ARCH, ENTROPY, size)
+        done(cpu)
+        return ld64(cpu + O_IO)
+
+    # -- ports -----------------------------------------------------------------------------------------------------------
+    @inner
+    def may_use_port(cpu, port, size):  # type: ignore[no-untyped-def]
+        """IOPL, or the bitmap of a 32- or 64-bit TSS (SDM volume 1, 19.5.2); false with an exception pending."""
+        flags = ld64(cpu + EFLAGS)
+        if ld64(cpu + CR0) & CR0_PE == 0 or (cpl(cpu) <= (flags >> 12) & 3 and flags & VM == 0):
+            return True
+        base, limit = ld64(cpu + BASE + 8 * TR), ld64(cpu + LIMIT + 8 * TR)
+        if ld64(cpu + ATTR + 8 * TR) & 0x9D == 0x89 and limit >= 0x67:
+            at = load_as(cpu, base + 0x66, 2, 0) + (port >> 3)
+            if not pending(cpu) and at + 1 <= limit:
+                bits = load_as(cpu, base + at, 2, 0) >> (port & 7)
+                if not pending(cpu) and bits & ((1 << size) - 1) == 0:
+                    return True
+        if not pending(cpu):
+            fault(cpu, GP, 0)
+        return False
+
+    @inner
+    def port_read(cpu, port, size):  # type: ignore[no-untyped-def]
+        host_call(cpu, CALL_ARCH, IO_READ, port | (size << 16))
+        return ld64(cpu + O_IO)
+
+    @inner
+    def port_write(cpu, port, size, value):  # type: ignore[no-untyped-def]
+        st64(cpu + O_IO, value)
+        return host_call(cpu, CALL_ARCH, IO_WRITE, port | (size << 16))
+
+    @helper
+    def io_in(cpu, port, size):  # type: ignore[no-untyped-def]
+        """IN."""
+        value = port_read(cpu, port & 0xFFFF, size) if may_use_port(cpu, port & 0xFFFF, size) else 0
+        done(cpu)
+        return value
+
+    @helper
+    def io_out(cpu, port, size, value):  # type: ignore[no-untyped-def]
+        """OUT."""
+        if may_use_port(cpu, port & 0xFFFF, size):
+            port_write(cpu, port & 0xFFFF, size, value & operand_mask(8 * size))
+        return done(cpu)
+
+    @inner
+    def string_address(cpu, number, offset, size):  # type: ignore[no-untyped-def]
+        """Linear address of a string operand; check for a pending exception."""
+        base = ld64(cpu + BASE + 8 * number)
+        if is_code64(cpu):
+            return offset + (base if number == st.FS or number == st.GS else 0)
+        if not in_limit(ld64(cpu + LIMIT + 8 * number), ld64(cpu + ATTR + 8 * number), offset, size):
+            return fault(cpu, 12 if number == SS else GP, 0)
+        return (base + offset) & 0xFFFFFFFF
+
+    @inner
+    def advance(cpu, register, size, mask):  # type: ignore[no-untyped-def]
+        """Step RSI or RDI; an address size of 16 leaves the upper bits alone."""
+        old = ld64(cpu + register)
+        new = (old + (-size if ld64(cpu + EFLAGS) & st.DF else size)) & mask
+        return st64(cpu + register, (old & ~mask) | new if mask == 0xFFFF else new)
+
+    @inner
+    def count_down(cpu, mask, rep):  # type: ignore[no-untyped-def]
+        """One iteration is done; 1: there are more."""
+        if not rep:
+            return 0
+        old = ld64(cpu + RCX)
+        left = (old - 1) & mask
+        st64(cpu + RCX, (old & ~mask) | left if mask == 0xFFFF else left)
+        return 1 if left != 0 else 0
+
+    @helper
+    def ins(cpu, size, bits, rep):  # type: ignore[no-untyped-def]
+        """One iteration of INS; ``bits``: address size. 1: there are more."""
+        mask, port, more = operand_mask(bits), ld64(cpu + RDX) & 0xFFFF, 0
+        if not (rep and ld64(cpu + RCX) & mask == 0) and may_use_port(cpu, port, size):
+            user = 1 if cpl(cpu) == 3 else 0
+            address = string_address(cpu, ES, ld64(cpu + RDI) & mask, size)
+            if not pending(cpu) and translate(cpu, address, WRITE, user) != -1:
+                if (address & 4095) + size <= 4096 or translate_last(cpu, address, size, WRITE, user) != -1:
+                    store_as(cpu, address, size, port_read(cpu, port, size), user)
+                    advance(cpu, RDI, size, mask)
+                    more = count_down(cpu, mask, rep)
+        done(cpu)
+        return more
+
+    @helper
+    def outs(cpu, size, bits, rep, number):  # type: ignore[no-untyped-def]
+        """One iteration of OUTS from segment ``number``. 1: there are more."""
+        mask, port, more = operand_mask(bits), ld64(cpu + RDX) & 0xFFFF, 0
+        if not (rep and ld64(cpu + RCX) & mask == 0) and may_use_port(cpu, port, size):
+            address = string_address(cpu, number, ld64(cpu + RSI) & mask, size)
+            if not pending(cpu):
+                value = load_as(cpu, address, size, 1 if cpl(cpu) == 3 else 0)
+                if not pending(cpu):
+                    port_write(cpu, port, size, value)
+                    advance(cpu, RSI, size, mask)
+                    more = count_down(cpu, mask, rep)
+        done(cpu)
+        return more
+
+    @helper
+    def refresh_mode(cpu):  # type: ignore[no-untyped-def]
+        """After state was written from outside (reset, a checkpoint): translation mode and caches."""
+        flush_tlb(cpu)
+        return update_mode(cpu)
