@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from frontends.x86.state import AF, CC_ADD, CC_EFL, CC_SUB, CF, OF, PF, SF, ZF
+from frontends.x86.state import AF, ARITH, CC_ADD, CC_EFL, CC_SUB, CF, OF, PF, SF, ZF
 from jitrr.microops.table import row, rows
 
 INTS = (8, 16, 32, 64)
@@ -163,103 +163,149 @@ def _branch_on_sub(e: Any, cc: str, op: str, a: str, b: str, res: str) -> tuple[
     return e.let(f"phi i1 [ {direct}, %{sub} ], [ {slow}, %{add} ]"), done
 
 
+def _lazy_bits(e: Any, op: str, a: str, b: str, res: str) -> str:
+    """All six flags of a CC_ADD or CC_SUB recipe."""
+    carry = e.bin("lshr", 64, _lazy_carry(e, op, a, b, res), 63)
+    over = e.bin("lshr", 64, _lazy_overflow(e, op, a, b, res), 63)
+    adjust = e.bin("and", 64, e.bin("xor", 64, e.bin("xor", 64, a, b), res), AF)
+    return any_of(e, carry, e.bin("shl", 64, over, 11), adjust, zsp(e, 64, res))
+
+
 def arithmetic(e: Any) -> str:
     """All six flags now, as an i64 in RFLAGS positions."""
     known = e.notes.get("flags")
     if known is not None and known[0] == CC_EFL:
         return known[2]
     op, a, b, res = _parts(e)
-    carry = e.bin("lshr", 64, _lazy_carry(e, op, a, b, res), 63)
-    over = e.bin("lshr", 64, _lazy_overflow(e, op, a, b, res), 63)
-    adjust = e.bin("and", 64, e.bin("xor", 64, e.bin("xor", 64, a, b), res), AF)
-    lazy = any_of(e, carry, e.bin("shl", 64, over, 11), adjust, zsp(e, 64, res))
-    return e.select(e.icmp("eq", 64, op, CC_EFL), 64, a, lazy)
+    return e.select(e.icmp("eq", 64, op, CC_EFL), 64, a, _lazy_bits(e, op, a, b, res))
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------------
+# Each operation is a pair: its result, and the flags from operands and result. A row that stores its result does so between
+# the two, so that a store that faults leaves the flags alone.
 
 
-def _add(e: Any, w: int, a: str, b: str) -> str:
-    res = e.bin("add", w, a, b)
-    set_lazy(e, CC_ADD, w, a, b, res)
-    return res
+def _with_carry(op: str) -> Any:
+    def result(e: Any, w: int, a: str, b: str) -> str:
+        return e.bin(op, w, e.bin(op, w, a, b), e.zext(1, condition(e, "b"), w))
+
+    return result
 
 
-def _sub(e: Any, w: int, a: str, b: str) -> str:
-    res = e.bin("sub", w, a, b)
-    set_lazy(e, CC_SUB, w, a, b, res)
-    return res
+def _plain(op: str) -> Any:
+    return lambda e, w, a, b: e.bin(op, w, a, b)
 
 
-def _adc(e: Any, w: int, a: str, b: str) -> str:
-    carry = e.zext(1, condition(e, "b"), w)
-    res = e.bin("add", w, e.bin("add", w, a, b), carry)
-    set_lazy(e, CC_ADD, w, a, b, res)
-    e.notes.pop("flags")  # the recipe's operands no longer give the result by themselves
-    return res
+def _lazy(kind: int) -> Any:
+    return lambda e, w, a, b, res: set_lazy(e, kind, w, a, b, res)
 
 
-def _sbb(e: Any, w: int, a: str, b: str) -> str:
-    carry = e.zext(1, condition(e, "b"), w)
-    res = e.bin("sub", w, e.bin("sub", w, a, b), carry)
-    set_lazy(e, CC_SUB, w, a, b, res)
-    e.notes.pop("flags")
-    return res
+def _logic(e: Any, w: int, a: str, b: str, res: str) -> None:
+    set_logic(e, w, res)
 
 
-def _logic(op: str) -> Any:
-    def body(e: Any, w: int, a: str, b: str) -> str:
-        res = e.bin(op, w, a, b)
-        set_logic(e, w, res)
-        return res
+def _borrow(e: Any, w: int, a: str, b: str, res: str) -> None:
+    """SBB: a recipe would be read as a comparison of its operands, which ignores the carry that came in."""
+    wide_a, wide_b, wide = e.sext(w, a), e.sext(w, b), e.sext(w, res)
+    set_bits(e, _lazy_bits(e, str(CC_SUB), wide_a, wide_b, wide))
+
+
+#: name -> (result, flags): the two-operand operations.
+OPERATIONS = {
+    "add": (_plain("add"), _lazy(CC_ADD)),
+    "adc": (_with_carry("add"), _lazy(CC_ADD)),
+    "sub": (_plain("sub"), _lazy(CC_SUB)),
+    "sbb": (_with_carry("sub"), _borrow),
+    "and": (_plain("and"), _logic),
+    "or": (_plain("or"), _logic),
+    "xor": (_plain("xor"), _logic),
+}
+
+
+def _operation(name: str, *, keep: bool = True) -> Any:
+    """Body ``(e, w, a, b)``; without ``keep`` only the flags count."""
+    result, flags = OPERATIONS[name]
+
+    def body(e: Any, w: int, a: str, b: str) -> str | None:
+        res: str = result(e, w, a, b)
+        flags(e, w, a, b, res)
+        return res if keep else None
 
     return body
 
 
-for _name, _body in (("add", _add), ("sub", _sub), ("adc", _adc), ("sbb", _sbb), ("and", _logic("and")),
-                     ("or", _logic("or")), ("xor", _logic("xor"))):  # fmt: skip
-    rows(f"x86_{_name}{{w}}", INTS, "d{w} <- a{w} b{w}", _body)
-    rows(f"x86_{_name}{{w}}i", INTS, "d{w} <- a{w} i{w}", _body)
+def stored(result: Any, flags: Any) -> Any:
+    """Body ``(e, w, address, a, b, offset)`` of the second half of a read-modify-write."""
+
+    def body(e: Any, w: int, at: str, a: str, b: str, i: str) -> None:
+        res = result(e, w, a, b)
+        e.store(w, e.bin("add", 64, at, i), res)
+        flags(e, w, a, b, res)
+
+    return body
 
 
-def _discard(body: Any) -> Any:
-    def run(e: Any, w: int, a: str, b: str) -> None:
-        body(e, w, a, b)
+def _loaded(body: Any, swapped: bool = False) -> Any:
+    """Turn a body's second operand (first, if swapped) into one in memory: ``(e, w, a, address, offset)``."""
+
+    def run(e: Any, w: int, a: str, at: str, i: str) -> str | None:
+        value = e.load(w, e.bin("add", 64, at, i))
+        result: str | None = body(e, w, value, a) if swapped else body(e, w, a, value)
+        return result
 
     return run
 
 
-for _name, _body in (("cmp", _discard(_sub)), ("test", _discard(_logic("and")))):
-    rows(f"x86_{_name}{{w}}", INTS, "a{w} b{w}", _body)
-    rows(f"x86_{_name}{{w}}i", INTS, "a{w} i{w}", _body)
+for _name in OPERATIONS:
+    rows(f"x86_{_name}{{w}}", INTS, "d{w} <- a{w} b{w}", _operation(_name))
+    rows(f"x86_{_name}{{w}}i", INTS, "d{w} <- a{w} i{w}", _operation(_name))
+    rows(f"x86_{_name}ld{{w}}", INTS, "d{w} <- a{w} b64 i64", _loaded(_operation(_name)))
+    rows(f"x86_{_name}st{{w}}", INTS, "a64 b{w} c{w} i64", stored(*OPERATIONS[_name]))
+
+for _name, _of in (("cmp", "sub"), ("test", "and")):
+    rows(f"x86_{_name}{{w}}", INTS, "a{w} b{w}", _operation(_of, keep=False))
+    rows(f"x86_{_name}{{w}}i", INTS, "a{w} i{w}", _operation(_of, keep=False))
+    rows(f"x86_{_name}ld{{w}}", INTS, "a{w} b64 i64", _loaded(_operation(_of, keep=False)))
+    rows(f"x86_{_name}of{{w}}", INTS, "a{w} b64 i64", _loaded(_operation(_of, keep=False), swapped=True))
 
 
-def _step(op: str, overflow_at: int) -> Any:
-    """INC and DEC keep CF; ``overflow_at`` is the offset of the overflowing result from the sign bit."""
+def _step_flags(e: Any, w: int, a: str, b: str, res: str, overflow: int) -> None:
+    """INC and DEC keep CF; the result ``overflow`` is the one that overflowed."""
+    carry = flag(e, condition(e, "b"), CF)
+    over = flag(e, e.icmp("eq", w, res, overflow), OF)
+    adjust = e.bin("and", 64, e.zext(w, e.bin("xor", w, a, res)), AF)
+    set_bits(e, any_of(e, carry, over, adjust, zsp(e, w, res)))
 
+
+#: name -> (result, flags), with an unused second operand: the one-operand operations.
+STEPS = {
+    "inc": (lambda e, w, a, b: e.bin("add", w, a, 1),
+            lambda e, w, a, b, res: _step_flags(e, w, a, b, res, -(1 << (w - 1)))),
+    "dec": (lambda e, w, a, b: e.bin("sub", w, a, 1),
+            lambda e, w, a, b, res: _step_flags(e, w, a, b, res, (1 << (w - 1)) - 1)),
+    "neg": (lambda e, w, a, b: e.bin("sub", w, "0", a),
+            lambda e, w, a, b, res: set_lazy(e, CC_SUB, w, "0", a, res)),
+    "not": (lambda e, w, a, b: e.bin("xor", w, a, -1), lambda e, w, a, b, res: None),
+}  # fmt: skip
+
+
+def _one(result: Any, flags: Any) -> Any:
     def body(e: Any, w: int, a: str) -> str:
-        carry = flag(e, condition(e, "b"), CF)
-        res = e.bin(op, w, a, 1)
-        limit = (1 << (w - 1)) + overflow_at
-        over = flag(e, e.icmp("eq", w, res, limit - (1 << w) if limit >> (w - 1) else limit), OF)
-        low = e.zext(w, e.bin("xor", w, a, res))
-        set_bits(e, any_of(e, carry, over, e.bin("and", 64, low, AF), zsp(e, w, res)))
+        res: str = result(e, w, a, "0")
+        flags(e, w, a, "0", res)
         return res
 
     return body
 
 
-rows("x86_inc{w}", INTS, "d{w} <- a{w}", _step("add", 0))
-rows("x86_dec{w}", INTS, "d{w} <- a{w}", _step("sub", -1))
+def _one_stored(result: Any, flags: Any) -> Any:
+    body = stored(result, flags)
+    return lambda e, w, at, a, i: body(e, w, at, a, "0", i)
 
 
-def _neg(e: Any, w: int, a: str) -> str:
-    res = e.bin("sub", w, "0", a)
-    set_lazy(e, CC_SUB, w, "0", a, res)
-    return res
-
-
-rows("x86_neg{w}", INTS, "d{w} <- a{w}", _neg)
+for _name, _pair in STEPS.items():
+    rows(f"x86_{_name}{{w}}", INTS, "d{w} <- a{w}", _one(*_pair))
+    rows(f"x86_{_name}st{{w}}", INTS, "a64 b{w} i64", _one_stored(*_pair))
 
 for _cc in CONDITIONS:
     row(f"x86_j{_cc}", "", lambda e, cc=_cc: condition(e, cc), kind="branch")
@@ -270,5 +316,5 @@ for _cc in CONDITIONS:
 
 #: All arithmetic flags to a register / from one (PUSHF, LAHF, SAHF, POPF and helpers that need them materialised).
 row("x86_getflags", "d64 <-", arithmetic)
-row("x86_setflags", "a64", lambda e, a: set_bits(e, e.bin("and", 64, a, 0x8D5)))
+row("x86_setflags", "a64", lambda e, a: set_bits(e, e.bin("and", 64, a, ARITH)))
 row("x86_saveflags", "", lambda e: set_bits(e, arithmetic(e)))

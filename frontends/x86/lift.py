@@ -23,14 +23,21 @@ class Undefined(Exception):
     """#UD: not an instruction of the announced processor."""
 
 
-def lifts(*names: str) -> Callable[[Lifter], Lifter]:
-    """Register a lifter for Capstone mnemonics (ids by name, e.g. ``"add"``)."""
+def lifts(*names: str, lockable: bool = False) -> Callable[[Lifter], Lifter]:
+    """Register a lifter for Capstone mnemonics (ids by name, e.g. ``"add"``).
+
+    ``lockable``: LOCK is allowed where the destination is in memory; anywhere else it is #UD (SDM volume 2, LOCK)."""
 
     def register(function: Lifter) -> Lifter:
+        def guarded(i: Insn) -> None:
+            if i.lock and not (lockable and i.ops and i.is_mem(0)):
+                raise Undefined
+            function(i)
+
         for name in names:
             if name in LIFTERS:
                 raise ValueError(f"{name} has two lifters")
-            LIFTERS[name] = function
+            LIFTERS[name] = guarded
         return function
 
     return register
@@ -63,13 +70,23 @@ _STACK_BASES = {cx.X86_REG_RSP, cx.X86_REG_ESP, cx.X86_REG_SP, cx.X86_REG_RBP, c
 _SCALES = {1: 0, 2: 1, 4: 2, 8: 3}
 
 
+def _name(name: str, ops: list[Any]) -> str:
+    """The name in :data:`LIFTERS`: Capstone's, and for MOV, PUSH and POP of special registers with ``_seg``, ``_cr``, ``_dr``."""
+    if name in ("mov", "push", "pop"):
+        for o in ops:
+            if o.type == cx.X86_OP_REG and o.reg not in REGISTERS:
+                kind = "seg" if o.reg in SEGMENTS else ("cr" if cx.X86_REG_CR0 <= o.reg <= cx.X86_REG_CR15 else "dr")
+                return f"{name}_{kind}"
+    return name
+
+
 class Insn:
     """An instruction being lifted: Capstone's view of it, the translation mode, and the micro-ops emitted so far."""
 
     def __init__(self, cs: Any, mode: int, symbolic_disp: bool, symbolic_imm: bool):
         self.cs, self.mode = cs, mode
-        self.name: str = cs.insn_name()
         self.ops: list[Any] = list(cs.operands)
+        self.name: str = _name(cs.insn_name(), self.ops)
         self.bits = (16, 32, 64)[mode & 3]
         self.user, self.flat, self.real = bool(mode & st.MODE_USER), bool(mode & st.MODE_FLAT), bool(mode & st.MODE_REAL)
         self.stack_bits = 64 if self.bits == 64 else (32 if mode & st.MODE_SS32 else 16)
@@ -96,6 +113,10 @@ class Insn:
         if self._temps > 16:
             raise ValueError(f"{self.name}: out of scratch registers")
         return st.T + 8 * (self._temps - 1)
+
+    def release(self, keep: int = 0) -> None:
+        """Scratch registers from the ``keep``-th on may be used again."""
+        self._temps = keep
 
     # -- operands --------------------------------------------------------------------------------------------------------
     @property
@@ -144,12 +165,18 @@ class Insn:
             return SEGMENTS[mem.segment]
         return st.SS if mem.base in _STACK_BASES else st.DS
 
-    def effective(self, n: int) -> tuple[int, Imm]:
-        """Offset part of memory operand ``n``: (register offset, constant); no segment base. LEA uses it."""
+    def data_segment(self) -> int:
+        """Segment register number of an implicit memory operand: DS or the prefix."""
+        overrides = {0x26: st.ES, 0x2E: st.CS, 0x36: st.SS, 0x3E: st.DS, 0x64: st.FS, 0x65: st.GS}
+        return overrides.get(self.cs.prefix[1], st.DS)
+
+    def effective(self, n: int, extra: int = 0) -> tuple[int, Imm]:
+        """Offset part of memory operand ``n`` plus ``extra``: (register offset, constant); no segment base."""
         mem = self.ops[n].mem
         disp = Imm(0, P_DISP) if self.symbolic_disp else Imm(mem.disp)
         if self.symbolic_imm and self.cs.opcode[0] in (0xA0, 0xA1, 0xA2, 0xA3):
             disp = Imm(0, P_IMM)
+        disp += extra
         w = self.address_bits
         base, index = mem.base, mem.index
         t = self.temp()
@@ -166,7 +193,10 @@ class Insn:
                 self.emit(f"eax{w}s{scale}", t, 0, index_at, imm=disp)
             return t, Imm(0)
         if base_at is None:
-            self.emit("movi64" if w == 64 else f"ea{w}", t, *(() if w == 64 else (self.zero(),)), imm=disp)
+            if w == 16:
+                self.emit("ea16", t, self.zero(), imm=disp)
+            else:
+                self.emit(f"movi{w}", t, imm=disp)
             return t, Imm(0)
         if w == 64:
             return base_at, disp
@@ -179,11 +209,11 @@ class Insn:
         self.emit("movi64", t, imm=0)
         return t
 
-    def address(self, n: int, size: int = 0, write: bool = False) -> tuple[int, Imm]:
-        """Linear address of memory operand ``n``: (register offset, constant), segment base and limit applied.
+    def address(self, n: int, size: int = 0, write: bool = False, extra: int = 0) -> tuple[int, Imm]:
+        """Linear address of memory operand ``n`` (plus ``extra``): (register offset, constant), segment base and limit applied.
 
         ``size``: bytes accessed (default: the operand's), for limit checks where segments are not flat."""
-        base, disp = self.effective(n)
+        base, disp = self.effective(n, extra)
         return self.segmented(self.segment_of(n), base, disp, size or self.ops[n].size, write)
 
     def segmented(self, segment: int, base: int, disp: Imm, size: int, write: bool) -> tuple[int, Imm]:
@@ -228,14 +258,9 @@ class Insn:
             self.emit(f"st{w}", 0, base, source, imm=disp)
 
     # -- control flow ----------------------------------------------------------------------------------------------------
-    @property
-    def suffix(self) -> str:
-        """Of goto rows: how wide pc is."""
-        return {64: "", 32: "32", 16: "16"}[self.bits]
-
-    def goto(self, imm: Imm) -> None:
-        """pc := block start + imm (direct jump)."""
-        wide = self.suffix if self.bits == 64 or not (self.opsize_prefix ^ (self.bits == 16)) else "16"
+    def goto(self, imm: Imm, w: int = 0) -> None:
+        """pc := block start + imm (direct jump), cut to ``w`` bits (the operand size) outside 64-bit mode."""
+        wide = "" if self.bits == 64 else str(w or self.operand_bits)
         self.emit(f"goto{wide}", imm=imm)
         self.ends = True
 
@@ -258,37 +283,38 @@ class Insn:
         self.ends = True
 
     # -- stack -----------------------------------------------------------------------------------------------------------
-    def stack_pointer(self, adjust: int) -> tuple[int, int, Imm]:
-        """(register holding the new offset rsp + adjust, linear base, linear constant) for a stack access there."""
-        rsp = st.gpr(4)
+    def stack_at(self, offset: int, w: int, write: bool, base: int = st.gpr(4)) -> tuple[int, Imm]:
+        """Linear address of ``w`` bits at SS:[base + offset]: (register offset, constant)."""
         if self.stack_bits == 64:
-            return rsp, rsp, Imm(adjust)
+            return base, Imm(offset)
         t = self.temp()
-        self.emit(f"ea{self.stack_bits}", t, rsp, imm=Imm(adjust))
-        return t, t, Imm(0)
+        self.emit(f"ea{self.stack_bits}", t, base, imm=Imm(offset))
+        return self.segmented(st.SS, t, Imm(0), w // 8, write)
+
+    @property
+    def flat_stack(self) -> bool:
+        """The stack needs no segment and is as wide as the mode: the fused rows apply."""
+        return self.stack_bits == 64 or (self.flat and self.stack_bits == 32)
 
     def push(self, source: int, w: int) -> None:
         """Push ``w`` bits from a register; RSP changes only if the store succeeds."""
-        new, base, disp = self.stack_pointer(-(w // 8))
-        linear, disp = self.segmented(st.SS, base, disp, w // 8, True)
-        self.emit(f"st{w}", 0, linear, source, imm=disp)
-        self.adjust_stack(new, -(w // 8))
+        if self.flat_stack:
+            self.emit(f"x86_push{w}s{self.stack_bits}", 0, source)
+            return
+        base, disp = self.stack_at(-(w // 8), w, True)
+        self.emit(f"st{w}", 0, base, source, imm=disp)
+        self.adjust_stack(-(w // 8))
 
-    def adjust_stack(self, new: int, by: int) -> None:
+    def adjust_stack(self, by: int | Imm) -> None:
+        """RSP += by, in the stack's width."""
         rsp = st.gpr(4)
-        if self.stack_bits == 64:
-            self.emit("add64i", rsp, rsp, imm=by)
-        elif self.stack_bits == 32:
-            self.emit("add32i", rsp, rsp, imm=by)
-        else:
-            self.emit("add16i", rsp, rsp, imm=by)
+        self.emit(f"add{self.stack_bits}i", rsp, rsp, imm=by)
 
-    def pop(self, target: int, w: int) -> None:
-        """Load ``w`` bits from the stack top into a scratch register; the caller adjusts RSP with :meth:`popped`."""
-        _, base, disp = self.stack_pointer(0)
-        linear, disp = self.segmented(st.SS, base, disp, w // 8, False)
-        self.emit(f"ld{w}", target, linear, imm=disp)
+    def popped(self, w: int, extra: int | Imm = 0) -> None:
+        """RSP += w / 8 + extra, after :meth:`pop`."""
+        self.adjust_stack(extra + w // 8)
 
-    def popped(self, w: int, extra: int = 0) -> None:
-        """RSP += w / 8 + extra."""
-        self.adjust_stack(0, w // 8 + extra)
+    def pop(self, target: int, w: int, offset: int = 0) -> None:
+        """Load ``w`` bits from SS:[RSP + offset] into a scratch register; :meth:`adjust_stack` comes later."""
+        base, disp = self.stack_at(offset, w, False)
+        self.emit(f"ld{w}", target, base, imm=disp)
