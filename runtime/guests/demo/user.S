@@ -4,11 +4,11 @@
     .section .user, "ax"
     .code64
 
-.macro WRITE_TEXT label
-    lea \label(%rip), %rdi
-    mov $\label\()_size, %esi
-    mov $SYS_WRITE, %eax
-    syscall
+# A text and the number in rax, as one line.
+.macro WRITE_LINE label
+    lea \label(%rip), %rsi
+    mov $\label\()_size, %ecx
+    call write_line
 .endm
 
 .macro EXIT
@@ -16,29 +16,34 @@
     syscall
 .endm
 
-# decimal: rax as text that ends before rdi; rdi becomes its start.
-decimal:
+# write_line: ecx characters at rsi, then rax, then a line's end. It is one system call, so that the other program, which
+# may run at any time, cannot write in between.
+.set LINE_SIZE, 128
+write_line:
+    sub $LINE_SIZE, %rsp
+    mov %rsp, %rdi
+    rep movsb
+    mov %rdi, %r8                    # where the digits go, once they are known
+    lea LINE_SIZE(%rsp), %rsi
     mov $10, %ecx
 1:  xor %edx, %edx
     div %rcx
     add $'0', %dl
-    dec %rdi
-    mov %dl, (%rdi)
+    dec %rsi
+    mov %dl, (%rsi)
     test %rax, %rax
     jnz 1b
-    ret
-
-# write_line: rax and a line's end.
-write_line:
-    sub $32, %rsp
-    lea 31(%rsp), %rdi
+    lea LINE_SIZE(%rsp), %rcx
+    sub %rsi, %rcx
+    mov %r8, %rdi
+    rep movsb
     movb $'\n', (%rdi)
-    call decimal
-    lea 32(%rsp), %rsi
+    lea 1(%rdi), %rsi
+    mov %rsp, %rdi
     sub %rdi, %rsi
     mov $SYS_WRITE, %eax
     syscall
-    add $32, %rsp
+    add $LINE_SIZE, %rsp
     ret
 
 # Which start below 30000 gives the longest Collatz sequence?
@@ -65,9 +70,8 @@ collatz:
 6:  inc %ebx
     cmp $COLLATZ_END, %ebx
     jb 1b
-    WRITE_TEXT collatz_text
     mov %r12, %rax
-    call write_line
+    WRITE_LINE collatz_text
     EXIT
 
 # Pi by Machin's formula would be too quick: the Leibniz series in double precision, then its first digits.
@@ -91,9 +95,8 @@ pi:
     jnz 1b
     mulsd pi_scale(%rip), %xmm3
     cvttsd2si %xmm3, %rbx
-    WRITE_TEXT pi_text
     mov %rbx, %rax
-    call write_line
+    WRITE_LINE pi_text
     EXIT
 
     .balign 16
