@@ -24,7 +24,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
     O_HOT, O_HOT_COUNT, O_HOT_RESET = (layout[n] for n in ("hot", "hot_count", "hot_reset"))
     O_LINES, O_MASK, O_TABLE = (layout[n] for n in ("code_lines", "block_mask", "block_table"))
     O_HANDLERS, O_TEMPLATES, O_TEMPLATE_MASK = (layout[n] for n in ("handlers", "templates", "template_mask"))
-    O_HEAD, O_STOPPED = layout["h_head"], layout["h_stopped"]
+    O_PC, O_HEAD, O_STOPPED = layout["pc"], layout["h_head"], layout["h_stopped"]
     GOTO, LAST_GOTO = TABLE["goto"].number, TABLE["gofar16"].number
     mark_page = mmu.mark_page
 
@@ -81,7 +81,8 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         """Queue a head cell for compilation."""
         n = ld64(cpu + O_HOT_COUNT)
         if n < HOT_QUEUE:
-            st64(ld64(cpu + O_HOT) + 8 * n, head)
+            st64(ld64(cpu + O_HOT) + 16 * n, head)
+            st64(ld64(cpu + O_HOT) + 16 * n + 8, ld64(cpu + O_PC))
             st64(cpu + O_HOT_COUNT, n + 1)
         else:
             st64(head + H_IMM, ld64(cpu + O_HOT_RESET))
@@ -120,6 +121,17 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         st64(table + at * 16 + 8, cell)
         st64(table + at * 16, key)
         return 1 if tries > 500 else 0
+
+    @helper
+    def find_block(cpu, key):  # type: ignore[no-untyped-def]
+        """Head cell of the block under ``phys | mode << 44``, or 0."""
+        table, mask = ld64(cpu + O_TABLE), ld64(cpu + O_MASK)
+        at = lsr(key * -7046029254386353131, 20) & mask
+        while ld64(table + at * 16) != 0:
+            if ld64(table + at * 16) == key:
+                return ld64(table + at * 16 + 8)
+            at = (at + 1) & mask
+        return 0
 
     @inner
     def instantiate(cpu, target, template, count, index, off, length, disp, imm):  # type: ignore[no-untyped-def]
@@ -207,7 +219,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
             cell += CELL_SIZE
         finish_exits(cpu, out + CELL_SIZE, cell, phys & 4095, n)
         st64(out, ld64(cpu + O_HEAD))
-        st64(out + 8, phys)
+        st64(out + 8, phys | ((mode & 255) << 44))
         st64(out + H_IMM, ld64(cpu + O_HOT_RESET))
         st16(out + H_UNCOUNT, n)
         st16(out + H_OFF, HEAD_OFF)

@@ -97,8 +97,8 @@ class Engine:
         self.block_table = self.new_memory(BLOCK_TABLE * 16)
         self.smc = self.new_memory(4096)
         self.smc_words = np.frombuffer(self.smc.map, np.uint64)
-        self.hot = self.new_memory(k.HOT_QUEUE * 8)
-        self.hot_words = np.frombuffer(self.hot.map, np.uint64)
+        self.hot = self.new_memory(k.HOT_QUEUE * 16)
+        self.hot_words = np.frombuffer(self.hot.map, np.uint64).reshape(-1, 2)
         self.info = self.new_memory(4096)
         self.info_words = np.frombuffer(self.info.map, np.int64)
         self.code_lines = np.frombuffer(self.new_memory(max(pages * 8, 4096)).map, np.uint64)
@@ -236,7 +236,7 @@ class Engine:
         second = None
         if available < 16:
             linear = int(self.state["code_base"]) + pc
-            second = self.frontend.peek(self, (linear & ~4095) + 4096)
+            second = self.peek_code((linear & ~4095) + 4096)
             if second is not None and second < self.ram.size:
                 code += ctypes.string_at(self.ram.address + second, 16 - available)
         buffer = ctypes.create_string_buffer(code, 32)
@@ -273,6 +273,10 @@ class Engine:
         self.call("mark_page", phys & -4096, k.PAGE_CODE)
         self.code_lines[phys >> 12] |= np.uint64(1 << ((phys & 4095) >> 6))
         return len(uops) + 1
+
+    def peek_code(self, linear: int) -> int | None:
+        """Physical address of code at a linear address, or None where fetching it would fault."""
+        return self.frontend.peek(self, linear)
 
     # -- invalidation ----------------------------------------------------------------------------------------------------
     def _code_written(self) -> None:

@@ -258,7 +258,8 @@ def machinery(layout: Layout, helpers: dict[str, int]) -> str:
 
     # resume: pc is stored; out if the runtime is wanted, else on
     e = new()
-    wanted = e.bin("or", 64, e.bin("and", 64, e.get("leave"), 2), e.get("irq"))
+    interrupt = e.bin("and", 64, e.get("irq"), e.get("eflags"))
+    wanted = e.bin("or", 64, e.bin("and", 64, e.get("leave"), 2), interrupt)
     stay, go = e.label(), e.label()
     e.line(f" br i1 {e.icmp('ne', 64, wanted, 0)}, label %{go}, label %{stay}, {UNLIKELY}\n{go}:")
     emit_exit(e, Exit.REQUEST)

@@ -89,7 +89,7 @@ ENGINE_FIELDS = {
     "block_table": "open-addressed table of key, cell",
     "block_mask": "its size - 1",
     "scratch": "room for a truncated copy of a block's cells",
-    "hot": "queue of head cells that became hot",
+    "hot": "queue of head cells that became hot, each with its pc",
     "hot_count": "entries in it",
     "hot_reset": "executions of a block before it is queued",
     "handlers": "table of the rows' handlers",

@@ -13,21 +13,24 @@ from typing import Any
 import numpy as np
 
 from jitrr.engine.cells import CELL_SIZE
-from jitrr.engine.constants import TLB_ENTRY, TLB_SIZE
+from jitrr.engine.constants import JC_ENTRY, JC_SIZE, TLB_ENTRY, TLB_SIZE
 from jitrr.engine.interp import METADATA
 from jitrr.engine.layout import Layout
 from jitrr.microops.emit import Emit, llvm_type
 from jitrr.microops.table import ROWS, Operand, Row
 
 LIKELY = "!prof !0"
+#: Engine fields that cannot change while a region runs, and their IR types.
+_CONSTANT = {"tlb_salt": "i64", "tlb": "ptr", "jc": "ptr", "jc_key": "i64"}
 
 
 @dataclass(frozen=True)
 class Block:
-    """``cells``: the head cell and all others. ``edges``: index of a goto cell -> number of the block it leads to."""
+    """``cells``: the head cell and all others. ``edges``: index of an exit cell -> the blocks it may lead to, each with
+    whether the jump cache must confirm first that the target is still mapped there."""
 
     cells: np.ndarray
-    edges: dict[int, int]
+    edges: dict[int, list[tuple[int, bool]]]
     #: pc of this block minus pc of the region's first.
     delta: int
 
@@ -72,18 +75,19 @@ class RegionEmit(Emit):
         return f"%s{start}" if byte == 0 else self.let(f"getelementptr i8, ptr %s{start}, i64 {byte}")
 
     def get(self, name: str, w: int = 0, index: int = 0) -> str:
-        if name in ("tlb_salt", "tlb"):
+        if name in _CONSTANT:
             return f"%{name}"
         if name == "pc":
-            return self.block_pc()
+            return self.block_pc(self.block)
         return super().get(name, w, index)
 
     def set(self, name: str, value: str | int, w: int = 0, index: int = 0) -> None:
         self.written.add(self.slot(self.layout[name] + index * self.layout.stride(name))[0])
         super().set(name, value, w, index)
 
-    def block_pc(self) -> str:
-        delta = self.region.blocks[self.block].delta
+    def block_pc(self, number: int) -> str:
+        """Virtual pc of a block's start."""
+        delta = self.region.blocks[number].delta
         if delta == 0:
             return "%pc"
         pc = self.bin("add", 64, "%pc", str(delta))
@@ -91,7 +95,7 @@ class RegionEmit(Emit):
         return pc if bits == 64 else self.bin("and", 64, pc, (1 << bits) - 1)
 
     def pc_here(self) -> str:
-        return self.bin("add", 64, self.block_pc(), str(int(self.cell()["off"])))
+        return self.bin("add", 64, self.block_pc(self.block), str(int(self.cell()["off"])))
 
     def icount_here(self) -> str:
         left = self.bin("add", 64, self.let("load i64, ptr %ic.slot"), str(int(self.cell()["uncount"])))
@@ -238,10 +242,13 @@ def _block(e: RegionEmit, number: int) -> None:
         row = ROWS[int(block.cells[i]["op"])]
         if row.kind == "exit":
             e.line(f" br label %{_target(e, i)}")
+            _tested_edges(e, i)
             return
         if row.kind == "branch":
             condition = e.plain(row)
             e.line(f" br i1 {condition}, label %{_target(e, i + 2)}, label %{_target(e, i + 1)}")
+            _tested_edges(e, i + 1)
+            _tested_edges(e, i + 2)
             return
         mark = len(e.lines)
         try:
@@ -254,12 +261,54 @@ def _block(e: RegionEmit, number: int) -> None:
 
 
 def _target(e: RegionEmit, index: int) -> str:
-    """Where the exit at a cell leads: a block of the region, or out."""
-    edge = e.region.blocks[e.block].edges.get(index)
-    if edge is not None:
-        return f"b{edge}"
+    """Label for the exit at a cell: a block of the region, a test that leads there, or out."""
     e.index, e.live = index, frozenset()
-    return e.exit_label()
+    edges = e.region.blocks[e.block].edges.get(index)
+    if not edges:
+        return e.exit_label()
+    if not edges[0][1] and ROWS[int(e.cell()["op"])].name != "jump":
+        return f"b{edges[0][0]}"
+    return f"e{e.block}_{index}"
+
+
+def _tested_edges(e: RegionEmit, index: int) -> None:
+    """Edges that are taken only if the target is where it was: behind the label that :func:`_target` gave."""
+    e.index, e.live = index, frozenset()
+    edges = e.region.blocks[e.block].edges.get(index, [])
+    label = _target(e, index)
+    if not label.startswith("e"):
+        return
+    e.line(f"{label}:")
+    jump = ROWS[int(e.cell()["op"])].name == "jump"
+    pc = e.source(Operand("a", 64)) if jump else ""
+    for number, guarded in edges:
+        good = e.icmp("eq", 64, pc, e.block_pc(number)) if jump else "true"
+        if guarded:
+            test, other = e.label(), e.label()
+            e.line(f" br i1 {good}, label %{test}, label %{other}\n{test}:")
+            good = _mapped(e, number)
+            e.line(f" br i1 {good}, label %b{number}, label %{other}, {LIKELY}\n{other}:")
+        else:
+            other = e.label()
+            e.line(f" br i1 {good}, label %b{number}, label %{other}, {LIKELY}\n{other}:")
+    e.line(f" br label %{e.exit_label()}")
+
+
+def _mapped(e: RegionEmit, number: int) -> str:
+    """i1: the jump cache has this block's cells at its pc."""
+    pc = e.block_pc(number)
+    hashed = e.bin("and", 64, e.bin("xor", 64, e.bin("lshr", 64, pc, 2), e.bin("lshr", 64, pc, 14)), JC_SIZE - 1)
+    entry = e.let(f"getelementptr [{JC_ENTRY} x i8], ptr %jc, i64 {hashed}")
+    same = []
+    for at, expected in ((0, pc), (8, "%jc_key"), (16, e.let(f"ptrtoint ptr {_head(e, number)} to i64"))):
+        value = e.let(f"load i64, ptr {e.let(f'getelementptr i8, ptr {entry}, i64 {at}')}, !tbaa !11")
+        same.append(e.icmp("eq", 64, value, expected))
+    return e.bin("and", 1, same[0], e.bin("and", 1, same[1], same[2]))
+
+
+def _head(e: RegionEmit, number: int) -> str:
+    at = e.let(f"getelementptr i8, ptr %pool, i64 {8 * number}")
+    return e.let(f"load ptr, ptr {at}, !tbaa !11")
 
 
 def _slot_type(size: int) -> str:
@@ -269,7 +318,7 @@ def _slot_type(size: int) -> str:
 def _prologue(e: RegionEmit) -> list[str]:
     out = [" %ic.slot = alloca i64\n store i64 %ic, ptr %ic.slot"]
     layout = e.layout
-    for name, ty in (("tlb_salt", "i64"), ("tlb", "ptr"), ("pc", "i64")):
+    for name, ty in {**_CONSTANT, "pc": "i64"}.items():
         out.append(f" %{name}.at = getelementptr i8, ptr %cpu, i64 {layout[name]}")
         out.append(f" %{name} = load {ty}, ptr %{name}.at")
     for offset, size in sorted(e.slots.items()):
@@ -291,8 +340,8 @@ def _exit(e: RegionEmit, block: int, index: int, label: str, temps: set[int]) ->
         ty = _slot_type(e.slots[offset])
         out.append(f" %{label}.{offset} = load {ty}, ptr %s{offset}\n store {ty} %{label}.{offset}, ptr %p{offset}")
     if e.region.blocks[block].delta:
-        e.lines, e.block = [], block
-        pc = e.block_pc()
+        e.lines = []
+        pc = e.block_pc(block)
         out += [*e.lines, f" store i64 {pc}, ptr %pc.at"]
     out.append(f" %{label}.ic = load i64, ptr %ic.slot")
     out.append(f" %{label}.bp = getelementptr i8, ptr %pool, i64 {8 * block}\n %{label}.b = load ptr, ptr %{label}.bp")

@@ -26,7 +26,6 @@ from jitrr.microops.table import ROWS
 CODE_BYTES = 64 << 20
 MAX_BLOCKS = 24
 MAX_CELLS = 400
-_GOTO_NAMES = ("goto", "goto32", "goto16")
 
 
 class CodeArena:
@@ -120,7 +119,11 @@ class Tier:
         self.pool_used = 0
         self.failures: list[str] = []
         engine.state["hot_reset"] = threshold
-        self._gotos = {engine.frontend.row_numbers[n] for n in _GOTO_NAMES}
+        numbers = engine.frontend.row_numbers
+        self.near = {numbers[f"goto{s}"] for s in ("", "32", "16")}
+        self.far = {numbers[f"gofar{s}"] for s in ("", "32", "16")}
+        self.jump = numbers["jump"]
+        self.pcrel = {numbers[f"pcrel{s}"] for s in ("", "32", "16")}
         self._exits = np.array([row.kind == "exit" for row in ROWS])
         self._branches = np.array([row.kind == "branch" for row in ROWS])
 
@@ -130,10 +133,10 @@ class Tier:
         s = self.engine.state
         count = int(s["hot_count"])
         if count:
-            heads = [int(h) for h in self.engine.hot_words[:count]]
+            hot = self.engine.hot_words[:count].tolist()
             s["hot_count"] = 0
-            for head in heads:
-                self._hot(head)
+            for head, pc in hot:
+                self._hot(head, pc)
         if self.worker is not None and self.waiting:
             for number, code, linked in self.worker.results(wait):
                 self._arrived(number, code, linked)
@@ -148,8 +151,8 @@ class Tier:
             self.worker.close()
             self.worker = None
 
-    def _hot(self, head: int) -> None:
-        formed = self._form(head)
+    def _hot(self, head: int, pc: int) -> None:
+        formed = self.form(head, pc)
         if formed is None:
             return
         name, pc_bits, blocks, heads = formed
@@ -225,38 +228,13 @@ class Tier:
         return self.engine.cells[(address - self.engine.arena.address) // CELL_SIZE]
 
     # -- regions ---------------------------------------------------------------------------------------------------------
-    def _form(self, head: int) -> tuple[str, int, list[Any], list[int]] | None:
-        """(cache name, pc bits, blocks for the worker, their heads) of the region entered at ``head``."""
+    def form(self, head: int, pc: int) -> tuple[str, int, list[Any], list[int]] | None:
+        """(cache name, pc bits, blocks for the worker, their heads) of the region entered at ``head``, whose pc is ``pc``."""
         if self._is_stale(head):
             return None
-        heads, index, deltas = [head], {head: 0}, [0]
-        blocks: list[Any] = []
-        total = 0
-        bits = 64
-        while len(blocks) < len(heads):
-            current = heads[len(blocks)]
-            cells, exits = self._block_cells(current)
-            total += len(cells)
-            edges = {}
-            for i in exits:
-                op, link = int(cells[i]["op"]), int.from_bytes(cells[i : i + 1].tobytes()[8:16], "little")
-                if op not in self._gotos:
-                    continue
-                bits = {"goto": 64, "goto32": 32, "goto16": 16}[ROWS[op].name]
-                if link and link not in index and self._worth(link) and len(heads) < MAX_BLOCKS and total < MAX_CELLS:
-                    index[link] = len(heads)
-                    heads.append(link)
-                    deltas.append(deltas[len(blocks)] + int(cells[i]["imm"]))
-                if link in index:
-                    edges[i] = index[link]
-            blocks.append((self._normalised(cells), edges, deltas[len(blocks)]))
-        key = xxhash.xxh3_128()
-        key.update(bits.to_bytes(1, "little"))
-        for cells, edges, delta in blocks:
-            key.update(cells.tobytes() + repr((edges, delta)).encode())
-        return cache.key("region", self.engine.frontend.name, key.digest()), bits, blocks, heads
+        return _Former(self, head, pc).form()
 
-    def _worth(self, head: int) -> bool:
+    def worth(self, head: int) -> bool:
         """A block that has been run often enough to be part of a region."""
         cell = self._cell(head)
         handler = int(cell["handler"])
@@ -264,7 +242,7 @@ class Tier:
             return False
         return handler != self.engine.native["head"] or int(cell["imm"]) < self.threshold - self.threshold // 16
 
-    def _block_cells(self, head: int) -> tuple[np.ndarray, list[int]]:
+    def block_cells(self, head: int) -> tuple[np.ndarray, list[int]]:
         """All cells of a block, and the indexes of its exits."""
         start = (head - self.engine.arena.address) // CELL_SIZE
         window = self.engine.cells[start : start + 400]
@@ -278,7 +256,7 @@ class Tier:
                 return window[: i + 3], [i + 1, i + 2]
             i += 1
 
-    def _normalised(self, cells: np.ndarray) -> np.ndarray:
+    def normalised(self, cells: np.ndarray) -> np.ndarray:
         """A copy without addresses."""
         out = cells.copy()
         out["handler"] = 0
@@ -286,10 +264,92 @@ class Tier:
         for name in ("d", "a", "b", "c"):
             out[0][name] = 0
         for cell in out[1:]:
-            if int(cell["op"]) in self._gotos:
+            if int(cell["op"]) in self.near:
                 for name in ("d", "a", "b", "c"):
                     cell[name] = 0
         out["patch"] = 0
         return out
 
 
+
+
+class _Former:
+    """Collects the blocks of one region, breadth first, along jumps whose target is known."""
+
+    def __init__(self, tier: Tier, head: int, pc: int):
+        self.tier, self.engine = tier, tier.engine
+        self.pc = pc
+        self.page = pc >> 12
+        self.heads, self.deltas, self.index = [head], [0], {head: 0}
+        self.total = 0
+        self.return_sites: list[int] = []
+        mode = (int(self._cell(head).view(np.uint8)[8:16].view(np.uint64)[0]) >> 44) & 255
+        self.mode = mode
+        self.bits = (64, 32, 16)[self.engine.frontend.goto_kind(mode)]
+        self.mask = (1 << self.bits) - 1
+
+    def _cell(self, head: int) -> np.ndarray:
+        start = (head - self.engine.arena.address) // CELL_SIZE
+        return self.engine.cells[start : start + 1]
+
+    def form(self) -> tuple[str, int, list[Any], list[int]]:
+        bodies = []
+        while len(bodies) < len(self.heads):
+            cells, exits = self.tier.block_cells(self.heads[len(bodies)])
+            self.total += len(cells)
+            bodies.append((cells, self._follow(len(bodies), cells, exits)))
+        blocks = []
+        for number, (cells, edges) in enumerate(bodies):
+            if int(cells[-1]["op"]) == self.tier.jump:
+                edges = {len(cells) - 1: self._returns()}
+            blocks.append((self.tier.normalised(cells), edges, self.deltas[number]))
+        key = xxhash.xxh3_128(bytes([self.bits]))
+        for cells, edges, delta in blocks:
+            key.update(cells.tobytes() + repr((sorted(edges.items()), delta)).encode())
+        return cache.key("region", self.engine.frontend.name, key.digest()), self.bits, blocks, self.heads
+
+    def _follow(self, number: int, cells: np.ndarray, exits: list[int]) -> dict[int, list[tuple[int, bool]]]:
+        """Edges of a block: cell index -> [(block, guarded)]."""
+        edges: dict[int, list[tuple[int, bool]]] = {}
+        for i in exits:
+            op = int(cells[i]["op"])
+            delta = self.deltas[number] + int(cells[i]["imm"])
+            if op in self.tier.near:
+                target, guarded = int.from_bytes(cells[i : i + 1].tobytes()[8:16], "little"), False
+            elif op in self.tier.far:
+                target, guarded = self._find((self.pc + delta) & self.mask), True
+            else:
+                continue
+            if target and self._include(target, delta):
+                edges[i] = [(self.index[target], guarded)]
+        if edges:
+            self._return_site(number, cells)
+        return edges
+
+    def _include(self, head: int, delta: int) -> bool:
+        if head in self.index:
+            return self.deltas[self.index[head]] == delta
+        if len(self.heads) >= MAX_BLOCKS or self.total >= MAX_CELLS or not self.tier.worth(head):
+            return False
+        self.index[head] = len(self.heads)
+        self.heads.append(head)
+        self.deltas.append(delta)
+        return True
+
+    def _find(self, pc: int) -> int:
+        """Head of the block at a virtual pc, if it is mapped and translated."""
+        phys = self.engine.peek_code(pc)
+        return 0 if phys is None else self.engine.call("find_block", phys | self.mode << 44)
+
+    def _return_site(self, number: int, cells: np.ndarray) -> None:
+        """Behind a call that leads into the region, take the block it returns to as well."""
+        length = int(cells[0]["patch"])
+        pushed = [int(c["imm"]) for c in cells[-4:] if int(c["op"]) in self.tier.pcrel]
+        delta = self.deltas[number] + length
+        if length in pushed and (target := self._find((self.pc + delta) & self.mask)) and self._include(target, delta):
+            self.return_sites.append(self.index[target])
+
+    def _returns(self) -> list[tuple[int, bool]]:
+        """Where an indirect jump of this region may well lead: (block, guarded)."""
+        sites = list(dict.fromkeys(self.return_sites))[:4]
+        return [(n, (self.pc + self.deltas[n]) >> 12 != self.page) for n in sites]

@@ -1,0 +1,31 @@
+"""Placing the guest: kernel image, initrd and firmware tables in RAM, and the processor at its entry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.config import ConfigError, MachineConfig
+from runtime.machines.elf_boot import load_elf
+from runtime.machines.linux_boot import load_linux
+
+
+def load_guest(config: MachineConfig, ram: memoryview, board: Any, cpu: Any) -> None:
+    """Load what the configuration names. ConfigError when it cannot be started."""
+    if config.bios is not None:
+        raise ConfigError("--bios is not there yet: give --kernel")
+    if config.kernel is None:
+        raise ConfigError("nothing to run: give --kernel FILE (a Linux bzImage or an ELF image)")
+    kernel = config.kernel.data
+    initrd = config.initrd.data if config.initrd is not None else b""
+    rsdp = board.install_acpi()
+    try:
+        if kernel[:4] == b"\x7fELF":
+            if initrd:
+                raise ConfigError("an ELF kernel takes no --initrd")
+            cpu.enter_flat32(load_elf(ram, kernel, config.append))
+        else:
+            cpu.enter_linux64(load_linux(ram, kernel, initrd, config.append, rsdp=rsdp))
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
