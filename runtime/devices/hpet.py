@@ -44,7 +44,7 @@ class Comparator(Stateful):
 class Hpet(Stateful):
     """``lines``: inputs of the I/O APIC by number. With ``LEGACY`` set, timers 0 and 1 drive ``legacy_lines``."""
 
-    STATE = ("config", "status", "offset", "held")
+    STATE = ("config", "status", "offset", "held", "seen")
 
     def __init__(self, name: str, clock: VirtualClock, lines: Mapping[int, Line], legacy_lines: Sequence[Line]):
         self.name, self.clock, self.lines, self.legacy_lines = name, clock, lines, legacy_lines
@@ -52,12 +52,13 @@ class Hpet(Stateful):
         self.deadline = clock.timer(f"{name}.compare", self._due)
         self.registers = Window(self.read, self.write)
         self.config = self.status = self.offset = self.held = 0
+        self.seen = 0  # the count up to which matches have been dealt with
 
     def reset(self) -> None:
         """Power-on state: the counter stands at zero."""
         self._clear_status(self.status)
         self._configure(0)
-        self.offset = self.held = 0
+        self.offset = self.held = self.seen = 0
         for timer in self.timers:
             timer.reset()
         self.deadline.cancel()
@@ -79,20 +80,20 @@ class Hpet(Stateful):
 
     def _arm(self) -> None:
         self.deadline.cancel()
+        self.seen = count = self.counter()
         if not self.config & ENABLE:
             return
-        count, now = self.counter(), self.clock.now_ns() // TICK_NS
+        now = self.clock.now_ns() // TICK_NS
         active = [timer for timer in self.timers if timer.config & INTERRUPT]
         if active:
             self.deadline.arm_ns((now + min(self._distance(timer, count) for timer in active)) * TICK_NS)
 
     def _due(self) -> None:
-        """Some comparator has been reached: time may be past it by less than one instruction."""
+        """Some comparator has been reached since the count was last looked at."""
         count = self.counter()
-        slack = (1 << self.clock.shift) // TICK_NS + 1
         for number, timer in enumerate(self.timers):
-            late = (count - timer.compare) & timer.mask
-            if timer.config & INTERRUPT and late <= slack:
+            late = count - self.seen - self._distance(timer, self.seen)
+            if timer.config & INTERRUPT and late >= 0:
                 self._fire(number, timer)
                 if timer.config & PERIODIC and timer.period:
                     timer.compare = (timer.compare + timer.period * (late // timer.period + 1)) & timer.mask
