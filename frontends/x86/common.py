@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from frontends.x86 import state as st
 from jitrr.engine.constants import TLB_BYTES
-from jitrr.engine.native import inner, ld64, st64
+from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
 O_VECTOR, O_ERROR, O_ADDRESS = st.LAYOUT["exc_vector"], st.LAYOUT["exc_error"], st.LAYOUT["exc_address"]
 O_PC, O_IC, O_LIMIT, O_NOW, O_SHADOW = (st.LAYOUT[n] for n in ("pc", "ic", "limit", "icount_now", "shadow"))
@@ -122,9 +122,9 @@ def flat(cpu, seg, code):  # type: ignore[no-untyped-def]
     return attr & 0x9A == 0x9A if code else attr & 0x9E == 0x92
 
 
-@inner
+@helper
 def update_mode(cpu):  # type: ignore[no-untyped-def]
-    """Recompute what translation, addressing and privilege depend on; call after any change of it."""
+    """Recompute what translation, addressing and privilege depend on; call after any change of it. Returns 0."""
     cr0, attr, flags = ld64(cpu + CR0), ld64(cpu + ATTR + 8 * st.CS), ld64(cpu + EFLAGS)
     if is_code64(cpu):
         mode, base, wrap = st.MODE_64 | st.MODE_FLAT, 0, -1
@@ -139,7 +139,8 @@ def update_mode(cpu):  # type: ignore[no-untyped-def]
     user = cpl(cpu) == 3
     if user:
         mode |= st.MODE_USER
-    if cr0 & (CR0_EM | CR0_TS) or ld64(cpu + CR4) & CR4_OSFXSR == 0:
+    unmasked = lsr(ld64(cpu + st.MXCSR), 32)
+    if cr0 & (CR0_EM | CR0_TS) or ld64(cpu + CR4) & CR4_OSFXSR == 0 or unmasked != 0:
         mode |= st.MODE_NOFPU
     if flags & st.TF:
         mode |= st.MODE_TRAP

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 from frontends.x86 import state as st
 from frontends.x86.common import (
-    A_BIG, A_LONG, A_PRESENT, AC, ATTR, BASE, CR0, CR0_PE, DB, DOUBLE, EFER, EFER_LMA, EFLAGS, GP, IOPL, LIMIT, NP, NT,
+    A_BIG, A_LONG, A_PRESENT, AC, ATTR, BASE, CR0, CR0_PE, DOUBLE, EFER, EFER_LMA, EFLAGS, GP, IOPL, LIMIT, NP, NT,
     O_ADDRESS, O_ERROR, O_IC, O_LIMIT, O_NOW, O_PC, O_VECTOR, PF_FAULT, RF, SEL, TS, VM, cpl, fault, get_flags, is_code64,
     is_real, pending, set_flags, set_segment, update_mode,
 )  # fmt: skip
@@ -19,7 +19,7 @@ from frontends.x86.services import MISSING_TASK_SWITCH
 from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
 CS, SS, DS, ES, FS, GS, TR = st.CS, st.SS, st.DS, st.ES, st.FS, st.GS, st.TR
-CR2, DR, IDTR_BASE, IDTR_LIMIT = st.CR2, st.DR, st.IDTR_BASE, st.IDTR_LIMIT
+CR2, IDTR_BASE, IDTR_LIMIT = st.CR2, st.IDTR_BASE, st.IDTR_LIMIT
 O_NMI = st.NMI_BLOCKED
 #: Exceptions (bit n: vector n) whose pushed flags have RF set: the faults.
 FAULTS = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 0x7C00 | 1 << 16 | 1 << 17 | 1 << 19
@@ -27,13 +27,12 @@ FAULTS = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 0x7C00 | 1 << 16 | 1 << 17 | 1 << 1
 CONTRIBUTORY = 1 << 0 | 0x3C00
 #: Flags cleared on entry through an interrupt gate; a trap gate leaves IF.
 CLEARED = st.TF | NT | RF | VM
-HARDWARE, SOFTWARE, ICEBP = 0, 1, 2
-NMI = 2
+HARDWARE, SOFTWARE, IF_OVERFLOW = 0, 1, 2
 
 
 def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
     """The helpers; returns functions others use."""
-    load_as, store_as, done = mmu.load_as, mmu.store_as, mmu.finish
+    load_as, done = mmu.load_as, mmu.finish
     push_on, push64, peek, not_there = seg.push_on, seg.push64, seg.peek, seg.not_there
     read_descriptor, check_stack, check_target = seg.read_descriptor, seg.check_stack, seg.check_target
     mark_accessed, install, leave_to, load_real = seg.mark_accessed, seg.install, seg.leave_to, seg.load_real
@@ -254,10 +253,9 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return after_entry(cpu, selector, d, level, target, gate_type)
 
     @inner
-    def enter(cpu, vector, error, kind, return_pc):  # type: ignore[no-untyped-def]
+    def enter(cpu, vector, error, kind, rf, return_pc):  # type: ignore[no-untyped-def]
         """Enter the handler of ``vector``; -1 with an exception pending and nothing changed."""
         ext = 0 if kind == SOFTWARE else 1
-        rf = RF if kind == HARDWARE and (FAULTS >> vector) & 1 and vector < 32 else 0
         if ld64(cpu + CR0) & CR0_PE == 0:
             return enter_vector(cpu, vector, return_pc)
         if ld64(cpu + EFER) & EFER_LMA:
@@ -265,66 +263,49 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return enter_protected(cpu, vector, error, kind, ext, rf, return_pc)
 
     @inner
+    def is_in(mask, vector):  # type: ignore[no-untyped-def]
+        """Whether a vector is that of an exception in ``mask``."""
+        return vector < 32 and (mask >> vector) & 1 != 0
+
+    @inner
     def combine(first, second):  # type: ignore[no-untyped-def]
         """Whether ``second``, raised while ``first`` was being delivered, makes a double fault."""
-        if first >= 32 or second >= 32:
-            return False
-        if (CONTRIBUTORY >> first) & 1 and (CONTRIBUTORY >> second) & 1:
-            return True
-        return first == PF_FAULT and (second == PF_FAULT or (CONTRIBUTORY >> second) & 1 != 0)
-
-    @inner
-    def chain(cpu, vector, error):  # type: ignore[no-untyped-def]
-        """Deliver; exceptions on the way are delivered instead or become a double fault. 1: a triple fault."""
-        while True:
-            if vector == PF_FAULT:
-                st64(cpu + CR2, ld64(cpu + O_ADDRESS))
-            enter(cpu, vector, error, HARDWARE, ld64(cpu + O_PC))
-            if not pending(cpu):
-                return 0
-            second, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
-            st64(cpu + O_VECTOR, -1)
-            if vector == DOUBLE:
-                return 1
-            if combine(vector, second):
-                vector, error = DOUBLE, 0
-            else:
-                vector = second
-
-    @inner
-    def stamp(cpu):  # type: ignore[no-untyped-def]
-        return st64(cpu + O_NOW, ld64(cpu + O_LIMIT) - ld64(cpu + O_IC))
+        if is_in(CONTRIBUTORY, first):
+            return is_in(CONTRIBUTORY, second)
+        return first == PF_FAULT and (second == PF_FAULT or is_in(CONTRIBUTORY, second))
 
     @helper
     def deliver(cpu):  # type: ignore[no-untyped-def]
-        """Deliver the pending exception at ``pc``; 1: triple fault."""
-        stamp(cpu)
-        vector = ld64(cpu + O_VECTOR)
-        st64(cpu + O_VECTOR, -1)
-        return chain(cpu, vector, ld64(cpu + O_ERROR))
+        """Deliver what is pending in ``exc_vector`` at ``pc``: an exception, or an interrupt (EXTERNAL + vector).
 
-    @helper
-    def interrupt(cpu, vector):  # type: ignore[no-untyped-def]
-        """Deliver an external interrupt (or NMI) between two instructions; 1: triple fault."""
-        stamp(cpu)
-        if vector == NMI:
-            st64(cpu + O_NMI, 1)
-        return chain(cpu, vector, -1)
-
-    @helper
-    def debug_trap(cpu, bits):  # type: ignore[no-untyped-def]
-        """#DB after an instruction, adding ``bits`` to DR6 (single step: BS, 0x4000); 1: triple fault."""
-        stamp(cpu)
-        st64(cpu + DR + 48, ld64(cpu + DR + 48) | bits)
-        return chain(cpu, DB, -1)
+        Exceptions on the way are delivered instead or become a double fault. 0, or 1: triple fault."""
+        st64(cpu + O_NOW, ld64(cpu + O_LIMIT) - ld64(cpu + O_IC))
+        vector, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
+        while True:
+            st64(cpu + O_VECTOR, -1)
+            if vector == PF_FAULT:
+                st64(cpu + CR2, ld64(cpu + O_ADDRESS))
+            enter(cpu, vector & 255, error, HARDWARE, RF if is_in(FAULTS, vector) else 0, ld64(cpu + O_PC))
+            if not pending(cpu):
+                return 0
+            if vector == DOUBLE:
+                st64(cpu + O_VECTOR, -1)
+                return 1
+            if combine(vector, ld64(cpu + O_VECTOR)):
+                vector, error = DOUBLE, 0
+            else:
+                vector, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
 
     @helper
     def soft_interrupt(cpu, vector, next_pc, kind):  # type: ignore[no-untyped-def]
-        """INT n, INT3, INTO (``kind`` SOFTWARE), INT1 (ICEBP)."""
-        if kind == SOFTWARE and ld64(cpu + EFLAGS) & VM and ld64(cpu + EFLAGS) & IOPL != IOPL and vector not in (3, 4):
+        """INT n, INT3 (SOFTWARE), INTO (IF_OVERFLOW), INT1 (HARDWARE: no check of the gate's privilege)."""
+        flags = get_flags(cpu)
+        if kind == IF_OVERFLOW and flags & st.OF == 0:
+            st64(cpu + O_PC, next_pc)
+        elif flags & VM and flags & IOPL != IOPL and vector != 1 and vector != 3 and vector != 4:
             fault(cpu, GP, 0)
         else:
-            enter(cpu, vector, -1, kind, next_pc)
+            enter(cpu, vector, -1, SOFTWARE if kind else HARDWARE, 0, next_pc)
         return done(cpu)
 
     # -- IRET ------------------------------------------------------------------------------------------------------------

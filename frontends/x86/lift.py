@@ -70,8 +70,12 @@ _STACK_BASES = {cx.X86_REG_RSP, cx.X86_REG_ESP, cx.X86_REG_SP, cx.X86_REG_RBP, c
 _SCALES = {1: 0, 2: 1, 4: 2, 8: 3}
 
 
-def _name(name: str, ops: list[Any]) -> str:
-    """The name in :data:`LIFTERS`: Capstone's, and for MOV, PUSH and POP of special registers with ``_seg``, ``_cr``, ``_dr``."""
+def _name(cs: Any, ops: list[Any]) -> str:
+    """The name in :data:`LIFTERS`: Capstone's, and for MOV, PUSH and POP of special registers with ``_seg``, ``_cr``, ``_dr``;
+    far transfers through memory are always ``ljmp`` and ``lcall``."""
+    name: str = cs.insn_name()
+    if name in ("jmp", "call") and cs.opcode[0] == 0xFF and (cs.modrm >> 3) & 7 in (3, 5):
+        return f"l{name}"
     if name in ("mov", "push", "pop"):
         for o in ops:
             if o.type == cx.X86_OP_REG and o.reg not in REGISTERS:
@@ -86,7 +90,7 @@ class Insn:
     def __init__(self, cs: Any, mode: int, symbolic_disp: bool, symbolic_imm: bool):
         self.cs, self.mode = cs, mode
         self.ops: list[Any] = list(cs.operands)
-        self.name: str = _name(cs.insn_name(), self.ops)
+        self.name: str = _name(cs, self.ops)
         self.bits = (16, 32, 64)[mode & 3]
         self.user, self.flat, self.real = bool(mode & st.MODE_USER), bool(mode & st.MODE_FLAT), bool(mode & st.MODE_REAL)
         self.stack_bits = 64 if self.bits == 64 else (32 if mode & st.MODE_SS32 else 16)
@@ -231,7 +235,8 @@ class Insn:
             self.emit("ea32", t, base, imm=disp)
             base = t
         if not self.flat:
-            self.emit(f"x86_seglimit{size}" + ("w" if write else ""), 0, base, imm=segment)
+            limit, attr = st.SEG_LIMIT + 8 * segment, st.SEG_ATTR + 8 * segment
+            self.emit(f"x86_seglimit{size}" + ("w" if write else ""), 0, base, limit, attr, imm=segment)
         self.emit("add32", t, base, st.seg_base(segment))
         return t, Imm(0)
 

@@ -7,6 +7,9 @@ from jitrr.engine.layout import new_layout
 LAYOUT = new_layout()
 _add = LAYOUT.add
 
+#: Configuration, not state: TSC ticks per instruction (log2), and the processor's CPUID table (see cpuid.py).
+TSC_SHIFT, CPUID_TABLE, CPUID_COUNT = _add("tsc_shift"), _add("cpuid_table"), _add("cpuid_count")
+
 GPR = _add("gpr", "u64", 16)
 #: Lazy arithmetic flags. CC_EFL: the bits are in cc_a. CC_ADD / CC_SUB: from operands and result, each sign-extended to 64
 #: bits from the operation's width (so that CF and OF are bit 63 of a carry formula whatever the width was). Logic results
@@ -35,6 +38,8 @@ SYSENTER_CS, SYSENTER_ESP, SYSENTER_EIP = _add("sysenter_cs"), _add("sysenter_es
 PAT, TSC_AUX, TSC_OFFSET, MISC_ENABLE = _add("pat"), _add("tsc_aux"), _add("tsc_offset"), _add("misc_enable")
 #: PDPTEs loaded by the last write of CR3 in PAE mode (SDM volume 3, 4.4.1).
 PDPTE = _add("pdpte", "u64", 4)
+#: 1 from the delivery of an NMI to the next IRET.
+NMI_BLOCKED = _add("nmi_blocked")
 
 XMM = _add("xmm", "v128", 16)
 MXCSR = _add("mxcsr")  # low 32 bits; the live value is in the host's MXCSR while generated code runs

@@ -475,9 +475,3 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
                     more = count_down(cpu, mask, rep)
         done(cpu)
         return more
-
-    @helper
-    def refresh_mode(cpu):  # type: ignore[no-untyped-def]
-        """After state was written from outside (reset, a checkpoint): translation mode and caches."""
-        flush_tlb(cpu)
-        return update_mode(cpu)
