@@ -147,7 +147,7 @@ def clflush(i: Insn) -> None:
     i.emit("x86_touch", 0, base, imm=disp)
 
 
-@lifts("movbe", "clflushopt", "clwb", "ud0", "ud1")
+@lifts("movbe", "clflushopt", "clwb")
 def undefined(i: Insn) -> None:
     """#UD on purpose, or of a feature that is not announced and has no group of its own in Capstone."""
     raise Undefined

@@ -12,13 +12,24 @@ from frontends.x86 import state as st
 from frontends.x86.flags import condition
 from frontends.x86.lift import Insn, lifts
 from frontends.x86.simd import lift_simd
-from frontends.x86.strings import CMPS, LODS, MOVS, SCAS, STOS, describe
 from jitrr.microops.table import P_HERE, Imm, row
 
+MOVS, STOS, LODS, SCAS, CMPS = range(5)
 RAX, RCX, RSI, RDI = st.gpr(0), st.gpr(1), st.gpr(6), st.gpr(7)
 OPERATIONS = {"movs": MOVS, "stos": STOS, "lods": LODS, "scas": SCAS, "cmps": CMPS}
 SIZES = {"b": 8, "w": 16, "d": 32, "q": 64}
 NAMES = [name + size for name in OPERATIONS for size in SIZES]
+
+
+def describe(
+    op: int, bits: int, address_bits: int, repne: bool, source: int, target: int, checked: bool, single: bool
+) -> int:
+    """What strings.rep_string is told in a cell: operation, element and address size, segments whose base counts
+    (or -1), whether limits are checked, whether to do one iteration only."""
+    size = (bits // 8).bit_length() - 1
+    width = {16: 0, 32: 1, 64: 2}[address_bits]
+    flags = int(repne) | int(checked) << 1 | int(single) << 2
+    return op | size << 4 | width << 8 | (source + 1) << 12 | (target + 1) << 16 | flags << 20
 
 
 def _advance(e: Any, w: int, a: str, by: str) -> str:

@@ -11,27 +11,28 @@ from types import SimpleNamespace
 
 from frontends.x86 import state as st
 from frontends.x86.common import A_PRESENT, GP, SS_FAULT, fault
+from frontends.x86.lift_string import CMPS, LODS, MOVS, SCAS, STOS
 from frontends.x86.segments import in_limit
 from jitrr.engine.constants import READ, TLB_BYTES, TLB_ENTRY, TLB_SIZE, WRITE
 from jitrr.engine.native import (
-    helper, inner, ld8, ld64, lds8, lds16, lds32, lsr, st8, st16, st32, st64, ult,
+    helper,
+    inner,
+    ld8,
+    ld64,
+    lds8,
+    lds16,
+    lds32,
+    lsr,
+    st8,
+    st16,
+    st32,
+    st64,
+    ult,
 )  # fmt: skip
 
-MOVS, STOS, LODS, SCAS, CMPS = range(5)
 RAX, RCX, RSI, RDI = st.gpr(0), st.gpr(1), st.gpr(6), st.gpr(7)
 #: Segment types (bit n: type n) that an access is refused to: execute-only code; all but writable data.
 READ_REFUSED, WRITE_REFUSED = 0x3300, 0xFF33
-
-
-def describe(
-    op: int, bits: int, address_bits: int, repne: bool, source: int, target: int, checked: bool, single: bool
-) -> int:
-    """What :func:`rep_string` is told in a cell: operation, element and address size, segments whose base counts (or -1),
-    whether limits are checked, whether to do one iteration only."""
-    size = (bits // 8).bit_length() - 1
-    width = {16: 0, 32: 1, 64: 2}[address_bits]
-    flags = int(repne) | int(checked) << 1 | int(single) << 2
-    return op | size << 4 | width << 8 | (source + 1) << 12 | (target + 1) << 16 | flags << 20
 
 
 @inner
@@ -195,19 +196,19 @@ def build(mmu: SimpleNamespace) -> None:
     def single(cpu, op, source, target, size, user):  # type: ignore[no-untyped-def]
         """One iteration by ordinary accesses."""
         value, other = ld64(cpu + RAX), 0
-        if op == MOVS or op == LODS or op == CMPS:
+        if op in (MOVS, LODS, CMPS):
             value = load_as(cpu, source, size, user)
         if ld64(cpu + O_VECTOR) != -1:
             return 0
-        if op == MOVS or op == STOS:
+        if op in (MOVS, STOS):
             store_as(cpu, target, size, value, user)
-        elif op == SCAS or op == CMPS:
+        elif op in (SCAS, CMPS):
             other = load_as(cpu, target, size, user)
         if ld64(cpu + O_VECTOR) != -1:
             return 0
         if op == LODS:
             load_accumulator(cpu, value, size)
-        elif op == SCAS or op == CMPS:
+        elif op in (SCAS, CMPS):
             compared(cpu, sign_extend(value, size), sign_extend(other, size), size)
         return 1
 
@@ -249,11 +250,11 @@ def build(mmu: SimpleNamespace) -> None:
     @inner
     def limits(cpu, op, what, source, target, size):  # type: ignore[no-untyped-def]
         """Segment checks of one iteration; false with an exception pending."""
-        if op == MOVS or op == LODS or op == CMPS:
+        if op in (MOVS, LODS, CMPS):
             if not check_limit(cpu, ((what >> 12) & 15) - 1, source, size, 0):
                 return False
         if op != LODS:
-            return check_limit(cpu, ((what >> 16) & 15) - 1, target, size, 1 if op == MOVS or op == STOS else 0)
+            return check_limit(cpu, ((what >> 16) & 15) - 1, target, size, 1 if op in (MOVS, STOS) else 0)
         return True
 
     @inner
@@ -272,7 +273,7 @@ def build(mmu: SimpleNamespace) -> None:
             n = 1
             if not limits(cpu, op, what, from_offset, to_offset, size):
                 return 0
-        reads, other = op == MOVS or op == LODS or op == CMPS, op != LODS
+        reads, other = op in (MOVS, LODS, CMPS), op != LODS
         if reads:
             n = min(n, elements(source, from_offset, mask, shift, down))
         if other:
@@ -283,7 +284,7 @@ def build(mmu: SimpleNamespace) -> None:
             if host_source == -1:
                 return 0
         if n > 1 and other:
-            host_target = plain(cpu, target, WRITE if op == MOVS or op == STOS else READ, user)
+            host_target = plain(cpu, target, WRITE if op in (MOVS, STOS) else READ, user)
             if host_target == -1:
                 return 0
         step = -size if down else size
