@@ -151,16 +151,18 @@ def change_bit(i: Insn) -> None:
 def scan(i: Insn) -> None:
     """BSF, BSR; TZCNT and LZCNT are not announced, so their F3 prefix is ignored."""
     name, w = {"tzcnt": "bsf", "lzcnt": "bsr"}.get(i.name, i.name), i.width(0)
-    i.emit(f"x86_{name}{w}", i.reg(0), i.read(1), i.reg(0))
+    i.emit(f"x86_{name}{w}", i.reg(0), i.read(1, w), i.reg(0))
 
 
 @lifts("popcnt")
 def popcnt(i: Insn) -> None:
     """POPCNT."""
-    i.emit(f"x86_popcnt{i.width(0)}", i.reg(0), i.read(1))
+    w = i.width(0)
+    i.emit(f"x86_popcnt{w}", i.reg(0), i.read(1, w))
 
 
 @lifts("crc32")
 def crc32(i: Insn) -> None:
     """CRC32 (Castagnoli) of 8 to 64 bits into a register whose upper half becomes 0."""
-    i.emit(f"x86_crc32_{i.width(1)}", i.reg(0), i.reg(0), i.read(1))
+    w = i.operand_bits if i.cs.opcode[1] == 0xF1 else 8
+    i.emit(f"x86_crc32_{w}", i.reg(0), i.reg(0), i.read(1, w))

@@ -60,8 +60,11 @@ def jmp(i: Insn) -> None:
     """JMP near, relative or indirect."""
     if i.is_imm(0):
         i.goto(i.target())
-    else:
-        jump(i, target_register(i, flow_width(i)))
+        return
+    register = target_register(i, flow_width(i))
+    if i.bits == 64:
+        i.emit("x86_target", 0, register)
+    jump(i, register)
 
 
 @lifts(*conditions("j"))
@@ -92,7 +95,9 @@ def call(i: Insn) -> None:
     """CALL near, relative or indirect (whose target is read before the push)."""
     w = flow_width(i)
     register = None if i.is_imm(0) else target_register(i, w)
-    if i.flat_stack:
+    if i.bits == 64 and register is not None:
+        i.emit("x86_callto", 0, register, imm=i.next())
+    elif i.flat_stack:
         i.emit(f"x86_call{w}s{i.stack_bits}", imm=i.next())
     else:
         t = i.temp()
@@ -109,7 +114,9 @@ def ret(i: Insn) -> None:
     """RET near, with or without bytes to drop."""
     w, t = flow_width(i), i.temp()
     drop = i.imm() if i.ops else 0
-    if i.flat_stack:
+    if i.bits == 64:
+        i.emit("x86_ret64", t, imm=drop)
+    elif i.flat_stack:
         i.emit(f"x86_pop{w}s{i.stack_bits}", t, imm=drop)
     else:
         i.pop(t, w)

@@ -117,7 +117,7 @@ def bswap(i: Insn) -> None:
 def cmov(i: Insn) -> None:
     """CMOVcc: the source is read whatever the condition; a 32-bit destination is always zero-extended."""
     w = i.width(0)
-    i.emit(f"x86_cmov{condition_of(i, 'cmov')}{w}", i.reg(0), i.reg(0), i.read(1))
+    i.emit(f"x86_cmov{condition_of(i, 'cmov')}{w}", i.reg(0), i.reg(0), i.read(1, w))
 
 
 @lifts(*conditions("set"))

@@ -19,6 +19,6 @@ def imul(i: Insn) -> None:
     if len(i.ops) == 1:
         one_operand(i)
     elif len(i.ops) == 2:
-        i.emit(f"x86_imul2_{w}", i.reg(0), i.reg(0), i.read(1))
+        i.emit(f"x86_imul2_{w}", i.reg(0), i.reg(0), i.read(1, w))
     else:
-        i.emit(f"x86_imul2_{w}i", i.reg(0), i.read(1), imm=i.imm())
+        i.emit(f"x86_imul2_{w}i", i.reg(0), i.read(1, w), imm=i.imm())

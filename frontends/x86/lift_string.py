@@ -109,8 +109,8 @@ def once(i: Insn) -> None:
         _move(i, w, RDI)
     else:
         first, second = i.temp(), i.temp()
+        _load(i, second, w, st.ES, RDI)  # the order in which AMD processors fault
         _load(i, first, w, i.data_segment(), RSI)
-        _load(i, second, w, st.ES, RDI)
         i.emit(f"x86_cmp{w}", 0, first, second)
         _move(i, w, RSI, RDI)
 

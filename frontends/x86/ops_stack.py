@@ -10,6 +10,7 @@ from typing import Any
 from jitrr.microops.table import row
 
 RSP, RBP = 4, 5
+GP = 13
 
 
 def _wrap(e: Any, s: int, value: str) -> str:
@@ -23,10 +24,18 @@ def push(e: Any, w: int, s: int, value: str) -> None:
     e.set("gpr", top, index=RSP)
 
 
-def pop(e: Any, w: int, s: int, extra: str) -> str:
-    """Take ``w`` bits off the stack, and ``extra`` bytes more."""
+def check_target(e: Any, target: str) -> None:
+    """#GP(0) for a branch to an address that is not canonical: the branch itself faults."""
+    high = e.bin("lshr", 64, e.bin("add", 64, target, 1 << 47), 48)
+    e.raise_if(e.icmp("ne", 64, high, 0), GP, 0)
+
+
+def pop(e: Any, w: int, s: int, extra: str, branch: bool = False) -> str:
+    """Take ``w`` bits off the stack, and ``extra`` bytes more; ``branch``: they are where a return goes."""
     top = e.get("gpr", index=RSP)
     value: str = e.load(w, _wrap(e, s, top))
+    if branch:
+        check_target(e, value)
     e.set("gpr", _wrap(e, s, e.bin("add", 64, e.bin("add", 64, top, w // 8), extra)), index=RSP)
     return value
 
@@ -49,3 +58,15 @@ for _s, _w in ((64, 64), (64, 16), (32, 32), (32, 16)):
     row(f"x86_leave{_w}s{_s}", f"d{_w} <-", lambda e, w=_w, s=_s: _leave(e, w, s))
     #: Push the address at an offset from the block's start.
     row(f"x86_call{_w}s{_s}", "i64", lambda e, i, w=_w, s=_s: _call(e, w, s, i))
+
+row("x86_target", "a64", check_target)
+row("x86_ret64", "d64 <- i64", lambda e, i: pop(e, 64, 64, i, branch=True))
+
+
+def _call_to(e: Any, target: str, offset: str) -> None:
+    check_target(e, target)
+    _call(e, 64, 64, offset)
+
+
+#: ``x86_call64s64`` for an indirect target.
+row("x86_callto", "a64 i64", _call_to)

@@ -196,14 +196,12 @@ def build(mmu: SimpleNamespace) -> None:
     def single(cpu, op, source, target, size, user):  # type: ignore[no-untyped-def]
         """One iteration by ordinary accesses."""
         value, other = ld64(cpu + RAX), 0
-        if op in (MOVS, LODS, CMPS):
-            value = load_as(cpu, source, size, user)
-        if ld64(cpu + O_VECTOR) != -1:
-            return 0
-        if op in (MOVS, STOS):
-            store_as(cpu, target, size, value, user)
-        elif op in (SCAS, CMPS):
+        if op in (SCAS, CMPS):
             other = load_as(cpu, target, size, user)
+        if op in (MOVS, LODS, CMPS) and ld64(cpu + O_VECTOR) == -1:
+            value = load_as(cpu, source, size, user)
+        if op in (MOVS, STOS) and ld64(cpu + O_VECTOR) == -1:
+            store_as(cpu, target, size, value, user)
         if ld64(cpu + O_VECTOR) != -1:
             return 0
         if op == LODS:
@@ -279,14 +277,14 @@ def build(mmu: SimpleNamespace) -> None:
         if other:
             n = min(n, elements(target, to_offset, mask, shift, down))
         host_source, host_target = 1, 1
-        if n > 1 and reads:
+        if n > 1 and op == CMPS:
+            host_target = plain(cpu, target, READ, user)
+        if n > 1 and reads and host_target != -1:
             host_source = plain(cpu, source, READ, user)
-            if host_source == -1:
-                return 0
-        if n > 1 and other:
+        if n > 1 and other and op != CMPS and host_source != -1:
             host_target = plain(cpu, target, WRITE if op in (MOVS, STOS) else READ, user)
-            if host_target == -1:
-                return 0
+        if host_source == -1 or host_target == -1:
+            return 0
         step = -size if down else size
         if n > 1 and host_source != 0 and host_target != 0:
             done = several(cpu, op, host_source, host_target, n, size, step, repne)
