@@ -17,6 +17,8 @@ from numba.extending import intrinsic
 I64 = ir.IntType(64)
 #: name -> numba dispatcher, in order of declaration.
 HELPERS: dict[str, Any] = {}
+#: Every function, callees before callers.
+_FUNCTIONS: list[Any] = []
 
 
 def helper(function: Callable[..., int]) -> Any:
@@ -29,7 +31,9 @@ def helper(function: Callable[..., int]) -> Any:
 
 def inner(function: Callable[..., int]) -> Any:
     """A function used by helpers only."""
-    return njit(error_model="numpy", boundscheck=False, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    options = {"error_model": "numpy", "boundscheck": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    _FUNCTIONS.append(njit(**options)(function))
+    return _FUNCTIONS[-1]
 
 
 def _load(bits: int, signed: bool = False) -> Any:
@@ -137,11 +141,14 @@ def compile_helpers() -> str:
     """LLVM IR of all helpers declared so far, each under its own name with the C calling convention."""
     import llvmlite.binding as llvm
 
+    for function in _FUNCTIONS:
+        # One overload each: numba would otherwise compile a function anew for every combination of literal arguments.
+        function.compile((types.int64,) * function.py_func.__code__.co_argcount)
+        function.disable_compile()
     module = None
     wrappers = []
     for name, dispatcher in HELPERS.items():
         signature = (types.int64,) * arity(name)
-        dispatcher.compile(signature)
         compiled = dispatcher.overloads[signature]
         part = llvm.parse_assembly(compiled.library.get_llvm_str())
         wrappers.append(_wrapper(name, compiled.fndesc.llvm_func_name, arity(name)))

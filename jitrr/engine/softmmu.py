@@ -192,6 +192,13 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return 0
 
     @inner
+    def translate_last(cpu, address, size, access, user):  # type: ignore[no-untyped-def]
+        """Physical start of the second page of an access that crosses pages (-1: exception pending)."""
+        if ld64(cpu + O_VECTOR) != -1:
+            return -1
+        return translate(cpu, (address + size - 1) & -4096 & ld64(cpu + O_WRAP), access, user)
+
+    @inner
     def load_as(cpu, address, size, user):  # type: ignore[no-untyped-def]
         """Guest load of 1..8 bytes with a given privilege; check ``exc_vector`` afterwards."""
         if (address & 4095) + size <= 4096:
@@ -208,13 +215,6 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
             at = low + i if i < first else high + i - first
             value |= phys_load(cpu, at, 1) << (8 * i)
         return value
-
-    @inner
-    def translate_last(cpu, address, size, access, user):  # type: ignore[no-untyped-def]
-        """Physical start of the second page of an access that crosses pages (-1: exception pending)."""
-        if ld64(cpu + O_VECTOR) != -1:
-            return -1
-        return translate(cpu, (address + size - 1) & -4096 & ld64(cpu + O_WRAP), access, user)
 
     @inner
     def store_as(cpu, address, size, value, user):  # type: ignore[no-untyped-def]
