@@ -162,7 +162,7 @@ class EngineExecutor:
         out = before.copy()
         out.gpr[:] = w[st.GPR // 8 : st.GPR // 8 + 16]
         out.rip = w[at["pc"] // 8]
-        out.rflags = self.engine.call("arith_flags") | w[st.EFLAGS // 8]
+        out.rflags = _arithmetic(*w[st.CC_OP // 8 : st.CC_OP // 8 + 4]) | w[st.EFLAGS // 8]
         out.mxcsr = w[st.MXCSR // 8] & 0xFFFFFFFF
         for n in range(16):
             out.xmm[n] = w[st.XMM // 8 + 2 * n] | w[st.XMM // 8 + 2 * n + 1] << 64
@@ -195,3 +195,17 @@ class EngineExecutor:
         return Fault(vector, error, address)
 
 
+def _arithmetic(op: int, a: int, b: int, result: int) -> int:
+    """The lazy flags of the CPU block (see frontends.x86.state) as RFLAGS bits."""
+    if op == st.CC_EFL:
+        return a
+    negative = 1 << 63
+    if op == st.CC_SUB:
+        carry, over = (~a & b) | ((~a | b) & result), (a ^ b) & (a ^ result)
+    else:
+        carry, over = (a & b) | ((a | b) & ~result), (result ^ a) & (result ^ b)
+    flags = bool(carry & negative) | (a ^ b ^ result) & 0x10
+    flags |= 0x800 if over & negative else 0
+    flags |= 0x40 if result == 0 else 0
+    flags |= 0x80 if result & negative else 0
+    return flags | (0 if (result & 0xFF).bit_count() & 1 else 4)
