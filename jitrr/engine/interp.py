@@ -222,10 +222,13 @@ def machinery(layout: Layout, helpers: dict[str, int]) -> str:
         e.line(f"{miss}:")
         e.tail(e.ip, "@lookup_slow")
 
-    # lookup_slow: pc is stored
+    # lookup_slow: pc is stored. A fetch that faults belongs to the next instruction: not if the budget is used up.
     e = new()
+    found, lost, fault, translate, over, more = (e.label() for _ in range(6))
+    e.line(f" br i1 {e.icmp('sle', 64, '%ic', 0)}, label %{over}, label %{more}, {UNLIKELY}\n{over}:")
+    emit_exit(e, Exit.BUDGET)
+    e.line(f"{more}:")
     cell = e.call_raw("lookup")
-    found, lost, fault, translate = (e.label() for _ in range(4))
     e.line(f" br i1 {e.icmp('ne', 64, cell, 0)}, label %{found}, label %{lost}, {LIKELY}\n{found}:")
     at = e.let(f"inttoptr i64 {cell} to ptr")
     e.tail(at, e.let(f"load ptr, ptr {at}"))
@@ -322,8 +325,9 @@ def machinery(layout: Layout, helpers: dict[str, int]) -> str:
         e.line(f" br i1 {test}, label %{linked}, label %{unlinked}, {LIKELY}\n{linked}:")
         e.tail(link, e.let(f"load ptr, ptr {link}"))
         e.line(f"{unlinked}:")
+        found, lost, look = e.label(), e.label(), e.label()
+        e.line(f" br i1 {e.icmp('sle', 64, '%ic', 0)}, label %{lost}, label %{look}\n{look}:")
         cell = e.call_raw("lookup")
-        found, lost = e.label(), e.label()
         e.line(f" br i1 {e.icmp('ne', 64, cell, 0)}, label %{found}, label %{lost}\n{found}:")
         at = e.let(f"inttoptr i64 {cell} to ptr")
         e.line(f" store ptr {at}, ptr {link_at}")
