@@ -135,7 +135,7 @@ class EngineExecutor:
         w[st.CC_OP // 8], w[st.CC_A // 8] = st.CC_EFL, state.rflags & _ARITH
         w[st.EFLAGS // 8] = state.rflags & ~_ARITH | 2 | 0x200
         w[at["pc"] // 8] = state.rip
-        w[st.MXCSR // 8] = state.mxcsr
+        w[st.MXCSR // 8] = state.mxcsr | 0x1F80 | (state.mxcsr >> 7 & 63 ^ 63) << 32
         top = state.fsw >> 11 & 7
         w[st.FCW // 8], w[st.FSW // 8], w[st.FTOP // 8] = state.fcw, state.fsw & ~0x3800, top
         w[st.FTAG // 8] = ~state.ftw & 0xFF
@@ -163,7 +163,7 @@ class EngineExecutor:
         out.gpr[:] = w[st.GPR // 8 : st.GPR // 8 + 16]
         out.rip = w[at["pc"] // 8]
         out.rflags = _arithmetic(*w[st.CC_OP // 8 : st.CC_OP // 8 + 4]) | w[st.EFLAGS // 8]
-        out.mxcsr = w[st.MXCSR // 8] & 0xFFFFFFFF
+        out.mxcsr = w[st.MXCSR // 8] & 0xFFFFFFFF ^ w[st.MXCSR // 8] >> 32 << 7
         for n in range(16):
             out.xmm[n] = w[st.XMM // 8 + 2 * n] | w[st.XMM // 8 + 2 * n + 1] << 64
         top = w[st.FTOP // 8] & 7
