@@ -72,8 +72,11 @@ _SCALES = {1: 0, 2: 1, 4: 2, 8: 3}
 
 def _name(cs: Any, ops: list[Any]) -> str:
     """The name in :data:`LIFTERS`: Capstone's, and for MOV, PUSH and POP of special registers with ``_seg``, ``_cr``, ``_dr``;
-    far transfers through memory are always ``ljmp`` and ``lcall``."""
+    far transfers through memory are always ``ljmp`` and ``lcall``, and SSE comparisons ``cmpps`` (Capstone gives some of them
+    the name of another instruction)."""
     name: str = cs.insn_name()
+    if cs.opcode[0] == 0x0F and cs.opcode[1] == 0xC2:
+        return "cmpps"
     if name in ("jmp", "call") and cs.opcode[0] == 0xFF and (cs.modrm >> 3) & 7 in (3, 5):
         return f"l{name}"
     if name in ("mov", "push", "pop"):
