@@ -60,8 +60,10 @@ def lift(code: bytes, mode: int, symbolic_disp: bool, symbolic_imm: bool) -> Tem
         lifter(insn)
     except Undefined:
         return Template(undefined(), True, found.size, text)
-    if mode & st.MODE_TRAP and not insn.ends:
-        insn.sync()
+    if mode & st.MODE_TRAP:
+        insn.uops.insert(0, UOp("x86_trap"))
+        if not insn.ends:
+            insn.sync()
     return Template(insn.uops, insn.ends, found.size, text)
 
 

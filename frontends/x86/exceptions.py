@@ -20,7 +20,10 @@ from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
 CS, SS, DS, ES, FS, GS, TR = st.CS, st.SS, st.DS, st.ES, st.FS, st.GS, st.TR
 CR2, IDTR_BASE, IDTR_LIMIT = st.CR2, st.IDTR_BASE, st.IDTR_LIMIT
-O_NMI = st.NMI_BLOCKED
+O_NMI, O_TRAP, DR6 = st.NMI_BLOCKED, st.TRAP_PENDING, st.DR + 48
+#: A vector of ``deliver`` that is an external interrupt's, and the error code that marks a single-step trap.
+EXTERNAL, SINGLE_STEP = 256, -2
+DR6_BS = 0x4000
 #: Exceptions (bit n: vector n) whose pushed flags have RF set: the faults.
 FAULTS = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 0x7C00 | 1 << 16 | 1 << 17 | 1 << 19
 #: Contributory exceptions: a second one, or one during a page fault, is a double fault.
@@ -281,8 +284,13 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         Exceptions on the way are delivered instead or become a double fault. 0, or 1: triple fault."""
         st64(cpu + O_NOW, ld64(cpu + O_LIMIT) - ld64(cpu + O_IC))
         vector, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
+        if error == SINGLE_STEP:
+            st64(cpu + DR6, ld64(cpu + DR6) | DR6_BS)
+            error = -1
         while True:
             st64(cpu + O_VECTOR, -1)
+            if vector < EXTERNAL:
+                st64(cpu + O_TRAP, 0)
             if vector == PF_FAULT:
                 st64(cpu + CR2, ld64(cpu + O_ADDRESS))
             enter(cpu, vector & 255, error, HARDWARE, RF if is_in(FAULTS, vector) else 0, ld64(cpu + O_PC))
@@ -306,6 +314,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             fault(cpu, GP, 0)
         else:
             enter(cpu, vector, -1, SOFTWARE if kind else HARDWARE, 0, next_pc)
+            st64(cpu + O_TRAP, 0)
         return done(cpu)
 
     # -- IRET ------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,9 @@ from frontends.x86.lift import SEGMENTS, Insn, Undefined, lifts
 from jitrr.engine.exits import Exit
 from jitrr.microops.table import P_HERE, Imm, row, rows
 
-UD, NM, SS_FAULT, GP = 6, 7, 12, 13
+DB, UD, NM, SS_FAULT, GP = 1, 6, 7, 12, 13
+#: Error code that tells exceptions.deliver of a single-step trap.
+SINGLE_STEP = -2
 CR0_MP, CR0_EM, CR0_TS = 2, 4, 8
 CR4_TSD, CR4_OSFXSR = 4, 1 << 9
 RF, VM = 1 << 16, 1 << 17
@@ -215,6 +217,17 @@ def popf(i: Insn) -> None:
     i.emit("x86_popf", 0, t, imm=w)
     i.popped(w)
     i.sync()
+
+
+def _trap(e: Any) -> None:
+    """First of an instruction with TF set: #DB if the one before it ran with TF set too."""
+    held = e.icmp("eq", 64, e.get("shadow"), e.icount_here())
+    due = e.icmp("ne", 64, e.get("trap_pending"), 0)
+    e.raise_if(e.bin("and", 1, due, e.bin("xor", 1, held, 1)), DB, SINGLE_STEP)
+    e.set("trap_pending", 1)
+
+
+row("x86_trap", "", _trap, cold=True)
 
 
 @lifts("hlt")

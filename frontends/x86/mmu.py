@@ -15,11 +15,9 @@ from frontends.x86.common import (
 from jitrr.engine.constants import EXEC, MAY_EXEC, MAY_READ, MAY_WRITE, PAGE_DIRTY, PAGE_TABLE, WRITE
 from jitrr.engine.native import inner, ld8, ld32, ld64, lsr, st8, st32, st64, ult
 
-#: Width of physical addresses, as CPUID leaf 0x80000008 says.
-PHYSICAL_BITS = 40
 P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
-ADDRESS = (1 << PHYSICAL_BITS) - 4096
-RESERVED = ((1 << 52) - 1) & -(1 << PHYSICAL_BITS)
+ADDRESS = (1 << st.PHYSICAL_BITS) - 4096
+RESERVED = ((1 << 52) - 1) & -(1 << st.PHYSICAL_BITS)
 O_RAM, O_RAM_SIZE, O_FLAGS, CR3, PDPTE = st.LAYOUT["ram"], st.LAYOUT["ram_size"], st.LAYOUT["page_flags"], st.CR3, st.PDPTE
 #: Bits of a page-fault error code.
 E_PRESENT, E_WRITE, E_USER, E_RESERVED, E_FETCH = 1, 2, 4, 8, 16

@@ -40,6 +40,8 @@ PAT, TSC_AUX, TSC_OFFSET, MISC_ENABLE = _add("pat"), _add("tsc_aux"), _add("tsc_
 PDPTE = _add("pdpte", "u64", 4)
 #: 1 from the delivery of an NMI to the next IRET.
 NMI_BLOCKED = _add("nmi_blocked")
+#: 1 while the instruction that runs with EFLAGS.TF set has not led to its #DB yet.
+TRAP_PENDING = _add("trap_pending")
 
 XMM = _add("xmm", "v128", 16)
 MXCSR = _add("mxcsr")  # low 32 bits; the live value is in the host's MXCSR while generated code runs
@@ -51,6 +53,9 @@ FTMP = _add("ftmp", "f80", 4)
 
 #: Where digests, checkpoints and gdb find the architectural state: every field from GPR on except the lazy flags, scratch
 #: registers (T, V, FTMP) and caches.
+
+#: Width of physical addresses.
+PHYSICAL_BITS = 40
 
 # Translation mode (8 bits): what a template depends on besides the instruction's bytes.
 MODE_16, MODE_32, MODE_64 = 0, 1, 2  # bits 0-1: default operand and address size

@@ -13,7 +13,7 @@ from frontends.x86.common import (
     EFER_NXE, EFER_SCE, EFLAGS, GP, IOPL, LIMIT, O_NOW, O_PC, RF, UD, VM, canonical, cpl, fault, get_flags, is_code64, is_real,
     pending, set_flags, set_segment, update_mode, A_LONG,
 )  # fmt: skip
-from frontends.x86.mmu import ADDRESS, PHYSICAL_BITS, RESERVED, P
+from frontends.x86.mmu import ADDRESS, RESERVED, P
 from frontends.x86.segments import in_limit, operand_mask
 from frontends.x86.services import ENTROPY, IO_READ, IO_WRITE, MSR_READ, MSR_WRITE, TPR_READ, TPR_WRITE
 from jitrr.engine.constants import CALL_ARCH, WRITE
@@ -83,7 +83,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
     @inner
     def write_cr3(cpu, value):  # type: ignore[no-untyped-def]
         if ld64(cpu + EFER) & EFER_LMA:
-            if lsr(value, PHYSICAL_BITS):
+            if lsr(value, st.PHYSICAL_BITS):
                 return fault(cpu, GP, 0)
         elif ld64(cpu + CR4) & CR4_PAE and ld64(cpu + CR0) & CR0_PG:
             if load_pdptes(cpu, value) != 0:
@@ -345,6 +345,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         else:
             set_flags(cpu, merged_flags(cpu, value, bits >> 3, cpl(cpu)))
             if (flags ^ value) & st.TF:
+                st64(cpu + st.TRAP_PENDING, 0)
                 update_mode(cpu)
         return done(cpu)
 
