@@ -15,7 +15,6 @@ from jitrr.engine.native import helper, inner, ld8, ld16, ld32, ld64, ldmxcsr, l
 
 FPR, FCW, FSW, FTOP, FTAG = st.FPR, st.FCW, st.FSW, st.FTOP, st.FTAG
 FOP, FIP, FDP, XMM, MXCSR, GPR = st.FOP, st.FIP, st.FDP, st.XMM, st.MXCSR, st.GPR
-FXSAVE_BYTES = 512
 CF, ZF, SF, OF = st.CF, st.ZF, st.SF, st.OF
 
 
@@ -73,20 +72,23 @@ def reset(cpu):  # type: ignore[no-untyped-def]
 
 def build(mmu: SimpleNamespace) -> None:
     """Declare the helpers."""
-    load_as, store_as, translate, finish, is_user = mmu.load_as, mmu.store_as, mmu.translate, mmu.finish, mmu.is_user
+    load_as, store_as, finish, is_user = mmu.load_as, mmu.store_as, mmu.finish, mmu.is_user
+    translate, translate_last = mmu.translate, mmu.translate_last
     O_WRAP, O_BASE = st.LAYOUT["linear_mask"], st.LAYOUT["code_base"]
     DS_BASE = st.seg_base(st.DS)
 
     @inner
     def reachable(cpu, address, size, access):  # type: ignore[no-untyped-def]
         """Whether ``size`` bytes (at most a page) may be accessed; if not, an exception is pending."""
-        user = is_user(cpu)
-        if translate(cpu, address, access, user) == -1:
+        if translate(cpu, address, access, is_user(cpu)) == -1:
             return False
+        return (address & 4095) + size <= 4096 or translate_last(cpu, address, size, access, is_user(cpu)) != -1
+
+    @inner
+    def image_reachable(cpu, address, size, access):  # type: ignore[no-untyped-def]
+        """The same of an environment, of which the first four bytes and then the last one are tried."""
         last = (address + size - 1) & ld64(cpu + O_WRAP)
-        if (last ^ address) & -4096 == 0:
-            return True
-        return translate(cpu, last & -4096, access, user) != -1
+        return reachable(cpu, address, 4, access) and translate(cpu, last, access, is_user(cpu)) != -1
 
     @helper
     def fpu_mode(cpu):  # type: ignore[no-untyped-def]
@@ -95,28 +97,24 @@ def build(mmu: SimpleNamespace) -> None:
         return finish(cpu)
 
     @helper
-    def x87_store(cpu, address, size, low, high):  # type: ignore[no-untyped-def]
-        """Store 2, 4, 8 or 10 bytes, all or nothing; nothing at all for size 0."""
-        if size == 10:
-            if reachable(cpu, address, 10, WRITE):
+    def x87_store(cpu, address, size, low, high, blocked):  # type: ignore[no-untyped-def]
+        """Store 2, 4, 8 or 10 bytes, all or nothing; with ``blocked`` only see whether they could be."""
+        if reachable(cpu, address, size, WRITE) and not blocked:
+            if size == 10:
                 store_as(cpu, address, 8, low, is_user(cpu))
                 store_as(cpu, address + 8, 2, high, is_user(cpu))
-        elif size != 0:
-            store_as(cpu, address, size, low, is_user(cpu))
+            else:
+                store_as(cpu, address, size, low, is_user(cpu))
         return finish(cpu)
 
     @helper
-    def masked_store(cpu, address, low, high, mask_low, mask_high):  # type: ignore[no-untyped-def]
-        """MASKMOVDQU: the bytes whose mask has its top bit set, all or nothing."""
-        user = is_user(cpu)
-        for write in range(2):
-            for i in range(16):
+    def masked_store(cpu, address, size, low, high, mask_low, mask_high):  # type: ignore[no-untyped-def]
+        """MASKMOVQ and MASKMOVDQU: the bytes whose mask has its top bit set; all ``size`` bytes must be writable."""
+        if reachable(cpu, address, size, WRITE):
+            for i in range(size):
                 mask, value = (mask_low, low) if i < 8 else (mask_high, high)
-                if (mask >> (8 * (i & 7))) & 0x80 and not pending(cpu):
-                    if write:
-                        store_as(cpu, address + i, 1, (value >> (8 * (i & 7))) & 255, user)
-                    else:
-                        translate(cpu, address + i, WRITE, user)
+                if (mask >> (8 * (i & 7))) & 0x80:
+                    store_as(cpu, address + i, 1, (value >> (8 * (i & 7))) & 255, is_user(cpu))
         return finish(cpu)
 
     # -- environments --------------------------------------------------------------------------------------------------------
@@ -160,7 +158,7 @@ def build(mmu: SimpleNamespace) -> None:
     @helper
     def x87_fstenv(cpu, address, form):  # type: ignore[no-untyped-def]
         """FNSTENV; all exceptions are masked afterwards."""
-        if reachable(cpu, address, 28 if form & WIDE else 14, WRITE):
+        if image_reachable(cpu, address, 28 if form & WIDE else 14, WRITE):
             put_environment(cpu, address, form)
             set_status(cpu, ld64(cpu + FCW) | 0x3F, status_word(cpu))
         return finish(cpu)
@@ -168,7 +166,7 @@ def build(mmu: SimpleNamespace) -> None:
     @helper
     def x87_fldenv(cpu, address, form):  # type: ignore[no-untyped-def]
         """FLDENV."""
-        if reachable(cpu, address, 28 if form & WIDE else 14, READ):
+        if image_reachable(cpu, address, 28 if form & WIDE else 14, READ):
             get_environment(cpu, address, form)
         return finish(cpu)
 
@@ -176,7 +174,7 @@ def build(mmu: SimpleNamespace) -> None:
     def x87_fsave(cpu, address, form):  # type: ignore[no-untyped-def]
         """FNSAVE."""
         head = 28 if form & WIDE else 14
-        if reachable(cpu, address, head + 80, WRITE):
+        if image_reachable(cpu, address, head + 80, WRITE):
             put_environment(cpu, address, form)
             user, top = is_user(cpu), ld64(cpu + FTOP)
             for i in range(8):
@@ -190,7 +188,7 @@ def build(mmu: SimpleNamespace) -> None:
     def x87_frstor(cpu, address, form):  # type: ignore[no-untyped-def]
         """FRSTOR."""
         head = 28 if form & WIDE else 14
-        if reachable(cpu, address, head + 80, READ):
+        if image_reachable(cpu, address, head + 80, READ):
             get_environment(cpu, address, form)
             user, top = is_user(cpu), ld64(cpu + FTOP)
             for i in range(8):
@@ -201,11 +199,17 @@ def build(mmu: SimpleNamespace) -> None:
 
     # -- FXSAVE --------------------------------------------------------------------------------------------------------------
 
+    @inner
+    def block_reachable(cpu, address, access):  # type: ignore[no-untyped-def]
+        """The same of the 512 bytes of FXSAVE, of which the last one is tried first."""
+        last = (address + 511) & ld64(cpu + O_WRAP)
+        return translate(cpu, last, access, is_user(cpu)) != -1 and reachable(cpu, address, 1, access)
+
     @helper
     def x87_fxsave(cpu, address, form):  # type: ignore[no-untyped-def]
         """FXSAVE to an aligned address (SDM volume 1, 10.5.1)."""
         registers = 16 if form & XMM_16 else 8
-        if reachable(cpu, address, 160 + 16 * registers, WRITE):
+        if block_reachable(cpu, address, WRITE):
             user, top = is_user(cpu), ld64(cpu + FTOP)
             stmxcsr(cpu + MXCSR)
             mxcsr = ld32(cpu + MXCSR) ^ (ld32(cpu + MXCSR + 4) << 7)
@@ -229,7 +233,7 @@ def build(mmu: SimpleNamespace) -> None:
     @helper
     def x87_fxrstor(cpu, address, form):  # type: ignore[no-untyped-def]
         """FXRSTOR from an aligned address; reserved bits of MXCSR are #GP(0)."""
-        if not reachable(cpu, address, FXSAVE_BYTES, READ):
+        if not block_reachable(cpu, address, READ):
             return finish(cpu)
         user = is_user(cpu)
         mxcsr = load_as(cpu, address + 24, 4, user)

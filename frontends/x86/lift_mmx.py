@@ -137,13 +137,17 @@ define("pmovmskb", "0f d7", _pmovmskb, mmx=True, memory=False)
 
 
 def _maskmovq(s: Simd) -> None:
+    s.enter_mmx()  # even if the store faults
     base, disp = s.data_pointer(8)
-    value, mask = s.vector(), s.vector()
-    s.emit("x86_zero64", value, s.mreg)
-    s.emit("x86_zero64", mask, s.mrm)
-    s.emit("x86_maskmov", 0, base, value, mask, imm=disp)
-    s.enter_mmx()
+    s.emit("x86_maskmovq", 0, base, s.mreg, s.mrm, imm=disp)
 
 
 define("maskmovq", "0f f7", _maskmovq, mmx=True, memory=False)
-define("emms", "0f 77", lambda s: s.emit("movi64", st.FTAG, imm=255), mmx=True)
+
+
+def _emms(s: Simd) -> None:
+    s.emit("movi64", st.FTOP, imm=0)
+    s.emit("movi64", st.FTAG, imm=255)
+
+
+define("emms", "0f 77", _emms, mmx=True)

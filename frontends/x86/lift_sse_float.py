@@ -98,23 +98,26 @@ for _n, _suffix in enumerate(PREFIX):
     define(f"round{_suffix}", f"66 0f 3a {8 + _n:02x}", _round(_suffix))
 
 
-def _dot_product(name: str, lane_bytes: int) -> Callable[[Simd], None]:
-    """Lanes that the immediate leaves out are zero in both factors, which gives what the instruction defines: a term of +0."""
+def _dot_product(suffix: str, lane_bytes: int) -> Callable[[Simd], None]:
+    """A product and sums of neighbours, each with its own exceptions. Lanes that the immediate leaves out are zero in both
+    factors, which makes their terms +0, as the instruction has it."""
 
     def lift(s: Simd) -> None:
         taken, given = byte_mask(s.imm8 >> 4, lane_bytes), byte_mask(s.imm8 & 15, lane_bytes)
-        left, right, result = s.vector(), s.vector(), s.vector()
+        left, right = s.vector(), s.vector()
         source = s.source()
         s.emit("x86_keep", left, s.xreg, imm=taken)
         s.emit("x86_keep", right, source, imm=taken)
-        computed(s, f"x86_{name}", result, left, right, kind=name[2:])
-        s.emit("x86_keep", s.xreg, result, imm=given)
+        computed(s, f"x86_mul{suffix}", left, left, right, kind=suffix)
+        for _ in range(8 // lane_bytes):
+            computed(s, f"x86_hadd{suffix}", left, left, left, kind=suffix)
+        s.emit("x86_keep", s.xreg, left, imm=given)
 
     return lift
 
 
-define("dpps", "66 0f 3a 40", _dot_product("dpps", 4))
-define("dppd", "66 0f 3a 41", _dot_product("dppd", 8))
+define("dpps", "66 0f 3a 40", _dot_product("ps", 4))
+define("dppd", "66 0f 3a 41", _dot_product("pd", 8))
 
 
 # -- conversions -------------------------------------------------------------------------------------------------------------
@@ -152,23 +155,29 @@ for _suffix in ("ss", "sd"):
     define(f"cvt{_suffix}2si", f"{PREFIX[_suffix]}0f 2d", _to_general(f"cvt{_suffix}2si", SOURCE_BITS[_suffix]))
 
 
-def _cvtpi2ps(s: Simd) -> None:
-    """Two integers to the lower half; the zeros above them raise nothing."""
-    both, result = s.vector(), s.vector()
-    s.emit("x86_zero64", both, s.mmx_source())
-    computed(s, "x86_cvtdq2ps", result, both)
-    s.emit("mov64", s.xreg, result)
-    s.enter_mmx()
-
-
-def _cvtpi2pd(s: Simd) -> None:
-    computed(s, "x86_cvtdq2pd", s.xreg, s.mmx_source())
+def _from_mmx(s: Simd) -> None:
+    """Only with an MMX register as the source are these MMX instructions."""
     if not s.is_mem:
+        s.emit("x87_wait")
         s.enter_mmx()
 
 
+def _cvtpi2ps(s: Simd) -> None:
+    """Two integers to the lower half; the zeros above them raise nothing."""
+    both, result = s.vector(), s.vector()
+    _from_mmx(s)
+    s.emit("x86_zero64", both, s.mmx_source())
+    computed(s, "x86_cvtdq2ps", result, both)
+    s.emit("mov64", s.xreg, result)
+
+
+def _cvtpi2pd(s: Simd) -> None:
+    _from_mmx(s)
+    computed(s, "x86_cvtdq2pd", s.xreg, s.mmx_source())
+
+
 def _to_mmx(name: str, bits: int) -> Callable[[Simd], None]:
-    """CVT(T)PS2PI and CVT(T)PD2PI: the XMM instruction's lower half."""
+    """CVT(T)PS2PI and CVT(T)PD2PI: the XMM instruction's lower half. The x87 state has changed already when it raises #XM."""
 
     def lift(s: Simd) -> None:
         source, result = s.source(bits), s.vector()
@@ -176,16 +185,17 @@ def _to_mmx(name: str, bits: int) -> Callable[[Simd], None]:
             wide = s.vector()
             s.emit("x86_zero64", wide, source)
             source = wide
+        s.enter_mmx()
         computed(s, f"x86_{name}", result, source)
         s.emit("mov64", s.mreg, result)
-        s.enter_mmx(s.mreg)
+        s.emit("movi64", s.mreg + 8, imm=0xFFFF)
 
     return lift
 
 
-define("cvtpi2ps", "0f 2a", _cvtpi2ps, mmx=True)
-define("cvtpi2pd", "66 0f 2a", _cvtpi2pd, mmx=True)
+define("cvtpi2ps", "0f 2a", _cvtpi2ps)
+define("cvtpi2pd", "66 0f 2a", _cvtpi2pd)
 for _name, _op in (("cvttps2", 0x2C), ("cvtps2", 0x2D)):
-    define(f"{_name}pi", f"0f {_op:02x}", _to_mmx(f"{_name}dq", 64), mmx=True)
+    define(f"{_name}pi", f"0f {_op:02x}", _to_mmx(f"{_name}dq", 64), mmx=True, gate="x86_sse_gate")
 for _name, _op in (("cvttpd2", 0x2C), ("cvtpd2", 0x2D)):
-    define(f"{_name}pi", f"66 0f {_op:02x}", _to_mmx(f"{_name}dq", 128), mmx=True)
+    define(f"{_name}pi", f"66 0f {_op:02x}", _to_mmx(f"{_name}dq", 128), mmx=True, gate="x86_sse_gate")

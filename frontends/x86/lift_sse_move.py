@@ -104,6 +104,7 @@ for _half, _op, _one in ((0, 0x12, "movl"), (1, 0x16, "movh")):
     define(f"{_one}ps", f"0f {_op + 1:02x}", _store_half(_half), memory=True)
     define(f"{_one}pd", f"66 0f {_op + 1:02x}", _store_half(_half), memory=True)
 
+alias("movhlps", "movlhps")
 define("movddup", "f2 0f 12", lambda s: s.emit("x86_twice64", s.xreg, s.source(64)))
 define("movsldup", "f3 0f 12", lambda s: s.emit("x86_shuffle128", s.xreg, s.source(), imm=_signed(0xBA98BA9832103210)))
 define("movshdup", "f3 0f 16", lambda s: s.emit("x86_shuffle128", s.xreg, s.source(), imm=_signed(0xFEDCFEDC76547654)))
@@ -195,21 +196,19 @@ alias("pinsrq", "pextrq")
 
 
 def _maskmovdqu(s: Simd) -> None:
-    """Each byte with its mask bit set goes to DS:rDI on its own; nothing is written when one of them faults."""
     base, disp = s.data_pointer(16)
-    s.emit("x86_maskmov", 0, base, s.xreg, s.xrm, imm=disp)
+    s.emit("x86_maskmovdqu", 0, base, s.xreg, s.xrm, imm=disp)
 
 
+def _masked_store(e: Any, address: str, value: str, mask: str) -> None:
+    halves = [e.let(f"extractelement <2 x i64> {x}, i64 {n}") for x in (value, mask) for n in (0, 1)]
+    e.helper("masked_store", address, 16, *halves)
+
+
+row("x86_maskmovdqu", "a64 b128 c128 i64", lambda e, a, b, c, i: _masked_store(e, e.bin("add", 64, a, i), b, c), cold=True)
+row("x86_maskmovq", "a64 b64 c64 i64",
+    lambda e, a, b, c, i: e.helper("masked_store", e.bin("add", 64, a, i), 8, b, 0, c, 0) and None, cold=True)  # fmt: skip
 define("maskmovdqu", "66 0f f7", _maskmovdqu, memory=False)
-
-
-def _halves(e: Any, x: str) -> tuple[str, str]:
-    low, high = (e.let(f"extractelement <2 x i64> {x}, i64 {n}") for n in (0, 1))
-    return low, high
-
-
-row("x86_maskmov", "a64 b128 c128 i64", lambda e, a, b, c, i: e.helper(
-    "masked_store", e.bin("add", 64, a, i), *_halves(e, b), *_halves(e, c)) and None, cold=True)  # fmt: skip
 
 
 # -- MXCSR -------------------------------------------------------------------------------------------------------------------

@@ -11,13 +11,14 @@ Registers are addressed by physical number, which is known only at run time, so 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from typing import Any
 
 from frontends.x86.flags import condition, set_bits
 from jitrr.microops.table import row
 
 IE, ZE, ES_B, SF_FLAG = 1, 4, 0x8080, 0x40
-C1, COMPARE = 0x200, 0x4500  # COMPARE: C3 C2 C0
+C1, C2, COMPARE = 0x200, 0x400, 0x4500  # COMPARE: C3 C2 C0
 #: The indefinite QNaN.
 INDEFINITE = (-(1 << 62), 0xFFFF)
 _CLOBBERS = ",".join(["~{memory}", "~{ecx}", "~{st}", *(f"~{{st({n})}}" for n in range(1, 8)), "~{fpsr}", "~{flags}"])
@@ -29,7 +30,7 @@ def host(e: Any, load: str, store: str, *pointers: str, flags: bool = False) -> 
     status = ["fnstsw %ax", "movl %eax, %ecx", "lahf", "movzbl %ah, %eax", "shll $$16, %eax", "movw %cx, %ax"]
     lines = ["fnclex", "fldcw ($1)", *_shift(load), *(status if flags else status[:1]), "fnclex", *_shift(store), "fninit"]
     arguments = ", ".join(f"ptr {p}" for p in (e.pointer(e.layout["fcw"]), *pointers))
-    constraints = ",".join(["={eax}", *["r"] * (1 + len(pointers)), _CLOBBERS])
+    constraints = ",".join(["=&{eax}", *["r"] * (1 + len(pointers)), _CLOBBERS])
     text = "\\0A".join(lines)
     return e.zext(32, e.let(f'call i32 asm sideeffect "{text}", "{constraints}"({arguments})'))
 
@@ -121,12 +122,19 @@ class Outcome:
 
 def judge(e: Any, fault: str, status: str, *, overflow: str = "false", stops: int = 7) -> Outcome:
     """``fault`` (i1): a stack fault, with C1 set for an ``overflow``; otherwise ``status`` is the host's. ``stops``: which
-    exceptions, unmasked, leave the operands as they were: invalid, denormal, zero divide; and for stores also overflow and underflow."""
+    exceptions, unmasked, leave the operands as they were: invalid, denormal, zero divide; for loads only invalid; for stores
+    also overflow and underflow."""
     flags = e.select(fault, 64, IE | SF_FLAG, e.bin("and", 64, status, 0x3F))
     unmasked = e.bin("and", 64, flags, e.bin("xor", 64, e.get("fcw"), -1))
     blocked = e.icmp("ne", 64, e.bin("and", 64, unmasked, stops), 0)
     c1 = e.select(fault, 64, e.select(overflow, 64, C1, 0), e.bin("and", 64, status, C1))
     return Outcome(flags, blocked, c1)
+
+
+def keep_c1(e: Any, outcome: Outcome, fault: str) -> Outcome:
+    """The same, of an instruction that changes C1 only when it faults."""
+    old = e.bin("and", 64, e.get("fsw"), C1)
+    return replace_fields(outcome, c1=e.select(fault, 64, outcome.c1, old))
 
 
 def record(e: Any, outcome: Outcome, codes: str | int = 0, mask: int = 0) -> None:
@@ -160,10 +168,15 @@ def bits(e: Any, value: str, low: int, count: int) -> str:
 
 
 def replace(e: Any, target: str, fault: str, status: str, pops: str | int, mask: int = 0) -> None:
-    """The scratch slot's value becomes ``target``; condition codes of ``mask`` come from the host."""
+    """The scratch slot's value becomes ``target``; condition codes of ``mask`` come from the host, but only C2 changes when there
+    is no result or it is a NaN."""
     outcome = judge(e, fault, status)
-    record(e, outcome, e.select(fault, 64, 0, e.bin("and", 64, status, mask)), mask)
-    put(e, target, choose(e, fault, INDEFINITE, read80(e, scratch(e))), outcome.blocked)
+    result = choose(e, fault, INDEFINITE, read80(e, scratch(e)))
+    number = e.icmp("ne", 64, e.bin("and", 64, str(result[1]), 0x7FFF), 0x7FFF)
+    kept = e.bin("and", 64, e.get("fsw"), mask & ~C2)
+    computed = e.bin("and", 1, number, e.bin("xor", 1, outcome.blocked, 1))
+    record(e, outcome, e.select(computed, 64, e.bin("and", 64, status, mask), kept), mask)
+    put(e, target, result, outcome.blocked)
     pop(e, pops, outcome.blocked)
 
 
@@ -280,7 +293,7 @@ def _compare_to_flags(e: Any, text: str, i: str) -> None:
     fault = either(e, empty(e, top), empty(e, other))
     status = host(e, f"fldt ($1)\nfldt ($0)\n{text} %st(1), %st", "", at(e, top), at(e, other), flags=True)
     outcome = judge(e, fault, status)
-    record(e, outcome)
+    record(e, keep_c1(e, outcome, fault))
     set_bits(e, e.select(fault, 64, 0x45, e.bin("and", 64, e.bin("lshr", 64, status, 16), 0x45)))
     pop(e, bits(e, i, 8, 2), outcome.blocked)
 
@@ -310,7 +323,7 @@ def _loaded(e: Any, status: str, missing: str) -> None:
     """Push the scratch slot's value; ``missing`` (i1): it came from an empty register."""
     full = e.bin("xor", 1, empty(e, physical(e, 7)), 1)
     fault = either(e, full, missing)
-    outcome = judge(e, fault, status, overflow=e.bin("and", 1, full, e.bin("xor", 1, missing, 1)))
+    outcome = judge(e, fault, status, overflow=e.bin("and", 1, full, e.bin("xor", 1, missing, 1)), stops=IE)
     record(e, outcome)
     push(e, choose(e, fault, INDEFINITE, read80(e, scratch(e))), outcome.blocked)
 
@@ -349,13 +362,13 @@ STORED = {
 
 
 def _store_memory(e: Any, text: str, form: Stored, address: str, pops: str) -> None:
-    """Memory is written (all of it or nothing) before anything else changes; not at all after an unmasked exception."""
+    """Memory is written (all of it or nothing) before anything else changes; after an unmasked exception only tried."""
     top = physical(e, 0)
     fault = empty(e, top)
     status = host(e, f"fldt ($0)\n{text} ($1)", "", at(e, top), scratch(e))
     outcome = judge(e, fault, status, stops=0x1F)
     low, high = choose(e, fault, (form.low, form.high), read80(e, scratch(e)))
-    e.helper("x87_store", address, e.select(outcome.blocked, 64, 0, form.size), str(low), str(high))
+    e.helper("x87_store", address, form.size, low, high, e.zext(1, outcome.blocked))
     record(e, outcome)
     pop(e, pops, outcome.blocked)
 
@@ -400,7 +413,7 @@ def _move_if(e: Any, cc: str, i: str) -> None:
     taken = condition(e, cc)
     outcome = judge(e, fault, _QUIET)
     moved = choose(e, taken, read80(e, at(e, source)), read80(e, at(e, top)))
-    record(e, outcome)
+    record(e, keep_c1(e, outcome, fault))
     put(e, top, choose(e, fault, INDEFINITE, moved), outcome.blocked)
 
 
