@@ -1,4 +1,5 @@
-"""Every integer instruction against the host processor, and REP string instructions against themselves one step at a time."""
+"""Every integer instruction against the host processor, and REP string instructions against themselves one step at a
+time."""
 
 from __future__ import annotations
 
@@ -19,13 +20,14 @@ from oracle.host import host, host_available
 from oracle.state import DF, Fault, X86State, default_state, layout
 from x86_executor import EngineExecutor
 
-INTEGER = frozenset(
-    """mov movabs movzx movsx movsxd lea xchg bswap add or adc sbb and sub xor cmp test inc dec neg not xadd cmpxchg cmpxchg8b
-    cmpxchg16b push pop pushaw pushal popaw popal leave enter cbw cwde cdqe cwd cdq cqo xlatb movnti shl sal shr sar rol ror
-    rcl rcr shld shrd mul imul div idiv bt bts btr btc bsf bsr popcnt crc32 jmp call ret loop loope loopne jcxz jecxz jrcxz
-    bound nop pause lfence mfence sfence prefetchnta prefetcht0 prefetcht1 prefetcht2 prefetchw prefetch clflush clc stc cmc
-    cld std lahf sahf daa das aaa aas aam aad endbr32 endbr64""".split()
-)
+NAMES = """
+mov movabs movzx movsx movsxd lea xchg bswap add or adc sbb and sub xor cmp test inc dec neg not xadd cmpxchg cmpxchg8b
+cmpxchg16b push pop pushaw pushal popaw popal leave enter cbw cwde cdqe cwd cdq cqo xlatb movnti shl sal shr sar rol ror
+rcl rcr shld shrd mul imul div idiv bt bts btr btc bsf bsr popcnt crc32 jmp call ret loop loope loopne jcxz jecxz jrcxz
+bound nop pause lfence mfence sfence prefetchnta prefetcht0 prefetcht1 prefetcht2 prefetchw prefetch clflush clc stc cmc
+cld std lahf sahf daa das aaa aas aam aad endbr32 endbr64
+"""
+INTEGER = frozenset(NAMES.split())
 FAMILIES = re.compile(r"(cmov|set|j)[a-z]+$")
 STRINGS = re.compile(r"(movs|stos|lods|scas|cmps)[bwdq]$")
 TWO_LOADS = re.compile(r"(cmps[bwdq])$")
@@ -49,9 +51,9 @@ def loads_twice(encoding: Encoding) -> bool:
 class Alike:
     """Takes out of an executor's exceptions what this machine does not tell apart yet, or cannot know.
 
-    The load of a read-modify-write faults as a load (no W in the error code); an address that is not canonical is #GP for
-    the stack too; an access across 4 GiB faults in its page and not at the segment's limit; and what is mapped above the
-    canonical hole is the host kernel's business.
+    The load of a read-modify-write faults as a load (no W in the error code); an address that is not canonical is
+    #GP for the stack too; an access across 4 GiB faults in its page and not at the segment's limit; and what is
+    mapped above the canonical hole is the host kernel's business.
     """
 
     def __init__(self, executor: object):
@@ -95,7 +97,7 @@ def test_a_sample_of_forms_compiled(compiled: EngineExecutor, mode: int) -> None
     assert not failures, "\n".join(failures)
 
 
-# -- REP ----------------------------------------------------------------------------------------------------------------------
+# -- REP ---------------------------------------------------------------------------------------------------------------
 
 
 def string_case(rng: Random) -> tuple[X86State, bytes]:
@@ -153,11 +155,12 @@ def test_a_budget_cuts_rep_anywhere(interpreter: EngineExecutor) -> None:
     for _ in range(60):
         state, _ = string_case(rng)
         state.rflags &= ~DF
-        state.gpr[6], state.gpr[7], state.gpr[1] = layout(64).data[0] + rng.randrange(99), layout(64).data[0] + 2000, 150
+        first = layout(64).data[0]
+        state.gpr[6], state.gpr[7], state.gpr[1] = first + rng.randrange(99), first + 2000, 150
         code = rng.choice((b"\xf3\xa4", b"\xf3\xaa", b"\xf3\xac"))
         total, cut = 100, rng.randrange(1, 100)
         whole = in_one_go(interpreter, state, code, total)
         halves = in_one_go(interpreter, in_one_go(interpreter, state, code, cut), code, total - cut)
         assert whole.gpr[1] == 50
         assert (whole.gpr, whole.rip) == (halves.gpr, halves.rip)
-        assert whole.read(layout(64).data[0], 4096) == halves.read(layout(64).data[0], 4096)
+        assert whole.read(first, 4096) == halves.read(first, 4096)

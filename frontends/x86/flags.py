@@ -1,7 +1,7 @@
 """Arithmetic flags: lazy recipes in the CPU block (state.CC_*), conditions, and the rows that set and read them.
 
-In a compiled region the emitter's ``notes["flags"]`` remembers the recipe's SSA values, so that a comparison and the jump
-behind it become one machine comparison. SDM volume 1, 3.4.3 and appendix B.
+In a compiled region the emitter's ``notes["flags"]`` remembers the recipe's SSA values, so that a comparison and the
+jump behind it become one machine comparison. SDM volume 1, 3.4.3 and appendix B.
 """
 
 from __future__ import annotations
@@ -180,9 +180,9 @@ def arithmetic(e: Any) -> str:
     return e.select(e.icmp("eq", 64, op, CC_EFL), 64, a, _lazy_bits(e, op, a, b, res))
 
 
-# -- rows ---------------------------------------------------------------------------------------------------------------------
-# Each operation is a pair: its result, and the flags from operands and result. A row that stores its result does so between
-# the two, so that a store that faults leaves the flags alone.
+# -- rows --------------------------------------------------------------------------------------------------------------
+# Each operation is a pair: its result, and the flags from operands and result. A row that stores its result does so
+# between the two, so that a store that faults leaves the flags alone.
 
 
 def _with_carry(op: str) -> Any:

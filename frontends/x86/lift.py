@@ -1,8 +1,8 @@
 """Lifting one decoded x86 instruction to micro-ops: operands, addresses, and the table of lifters.
 
-A lifter is a function ``(i: Insn) -> None`` registered by :func:`lifts` under Capstone's instruction names; it emits micro-ops
-through ``i``. It must not look at displacements and immediates as numbers unless the splitter leaves them in the key
-(:meth:`Insn.value`); everything else goes through :class:`~jitrr.microops.table.Imm`.
+A lifter is a function ``(i: Insn) -> None`` registered by :func:`lifts` under Capstone's instruction names; it emits
+micro-ops through ``i``. It must not look at displacements and immediates as numbers unless the splitter leaves them
+in the key (:meth:`Insn.value`); everything else goes through :class:`~jitrr.microops.table.Imm`.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ _SCALES = {1: 0, 2: 1, 4: 2, 8: 3}
 
 
 def _name(cs: Any, ops: list[Any]) -> str:
-    """The name in :data:`LIFTERS`: Capstone's, and for MOV, PUSH and POP of special registers with ``_seg``, ``_cr``, ``_dr``;
-    far transfers through memory are always ``ljmp`` and ``lcall``, and SSE comparisons ``cmpps`` (Capstone gives some of them
-    the name of another instruction)."""
+    """The name in :data:`LIFTERS`: Capstone's, and for MOV, PUSH and POP of special registers with ``_seg``,
+    ``_cr``, ``_dr``; far transfers through memory are always ``ljmp`` and ``lcall``, and SSE comparisons ``cmpps``
+    (Capstone gives some of them the name of another instruction)."""
     name: str = cs.insn_name()
     if cs.opcode[0] == 0x0F and cs.opcode[1] == 0xC2:
         return "cmpps"
@@ -95,7 +95,8 @@ class Insn:
         self.ops: list[Any] = list(cs.operands)
         self.name: str = _name(cs, self.ops)
         self.bits = (16, 32, 64)[mode & 3]
-        self.user, self.flat, self.real = bool(mode & st.MODE_USER), bool(mode & st.MODE_FLAT), bool(mode & st.MODE_REAL)
+        self.user, self.flat = bool(mode & st.MODE_USER), bool(mode & st.MODE_FLAT)
+        self.real = bool(mode & st.MODE_REAL)
         self.stack_bits = 64 if self.bits == 64 else (32 if mode & st.MODE_SS32 else 16)
         self.address_bits: int = cs.addr_size * 8
         self.symbolic_disp, self.symbolic_imm = symbolic_disp, symbolic_imm
@@ -107,7 +108,7 @@ class Insn:
         self.ends = False
         self._temps = 0
 
-    # -- emitting --------------------------------------------------------------------------------------------------------
+    # -- emitting ------------------------------------------------------------------------------------------------------
     def emit(self, name: str, d: int = 0, a: int = 0, b: int = 0, c: int = 0, imm: Imm | int = 0) -> None:
         """Append a micro-op. Operands are CPU block offsets."""
         if name not in TABLE:
@@ -125,7 +126,7 @@ class Insn:
         """Scratch registers from the ``keep``-th on may be used again."""
         self._temps = keep
 
-    # -- operands --------------------------------------------------------------------------------------------------------
+    # -- operands ------------------------------------------------------------------------------------------------------
     @property
     def operand_bits(self) -> int:
         """Effective operand size of an integer instruction without operands to tell it (16, 32 or 64)."""
@@ -217,7 +218,8 @@ class Insn:
         return t
 
     def address(self, n: int, size: int = 0, write: bool = False, extra: int = 0) -> tuple[int, Imm]:
-        """Linear address of memory operand ``n`` (plus ``extra``): (register offset, constant), segment base and limit applied.
+        """Linear address of memory operand ``n`` (plus ``extra``): (register offset, constant), segment base and
+        limit applied.
 
         ``size``: bytes accessed (default: the operand's), for limit checks where segments are not flat."""
         base, disp = self.effective(n, extra)
@@ -265,7 +267,7 @@ class Insn:
             base, disp = self.address(n, w // 8, write=True)
             self.emit(f"st{w}", 0, base, source, imm=disp)
 
-    # -- control flow ----------------------------------------------------------------------------------------------------
+    # -- control flow --------------------------------------------------------------------------------------------------
     def goto(self, imm: Imm, w: int = 0) -> None:
         """pc := block start + imm (direct jump), cut to ``w`` bits (the operand size) outside 64-bit mode."""
         wide = "" if self.bits == 64 else str(w or self.operand_bits)
@@ -290,7 +292,7 @@ class Insn:
         self.emit("dispatch")
         self.ends = True
 
-    # -- stack -----------------------------------------------------------------------------------------------------------
+    # -- stack ---------------------------------------------------------------------------------------------------------
     def stack_at(self, offset: int, w: int, write: bool, base: int = st.gpr(4)) -> tuple[int, Imm]:
         """Linear address of ``w`` bits at SS:[base + offset]: (register offset, constant)."""
         if self.stack_bits == 64:

@@ -154,7 +154,17 @@ def clflush(i: Insn) -> None:
     i.emit("x86_touch", 0, base, imm=disp)
 
 
-@lifts("movbe", "clflushopt", "clwb")
+#: Features without a group in Capstone that CPUID does not announce: MOVBE, SMAP, SGX, CET, GFNI, XSAVE, PKU and so on.
+UNANNOUNCED = """
+movbe clac stac clzero encls enclu enclv gf2p8affineinvqb gf2p8affineqb gf2p8mulb incsspd incsspq clrssbsy setssbsy
+rstorssp saveprevssp wrssd wrssq wrussd wrussq invpcid montmul xsha1 xsha256 xstore xcryptcbc xcryptcfb xcryptctr
+xcryptecb xcryptofb movdir64b movdiri pconfig ptwrite rdpid rdseed rdpkru wrpkru tpause umonitor umwait vmread vmwrite
+clflushopt clwb xrstor xrstor64 xrstors xrstors64 xsave xsave64 xsavec xsavec64 xsaveopt xsaveopt64 xsaves xsaves64
+xtest
+"""
+
+
+@lifts("ud0", "ud1", *UNANNOUNCED.split())
 def undefined(i: Insn) -> None:
-    """#UD on purpose, or of a feature that is not announced and has no group of its own in Capstone."""
+    """#UD on purpose, or of what this processor is not announced to have."""
     raise Undefined

@@ -1,7 +1,7 @@
 """String instructions: MOVS, STOS, LODS, SCAS, CMPS, with and without REP.
 
-A REP instruction ends its block and counts once per iteration. One execution of its row (strings.rep_string) does as many
-iterations as the budget and the pages at hand allow, then the block's exits go on or come back here.
+A REP instruction ends its block and counts once per iteration. One execution of its row (strings.rep_string) does as
+many iterations as the budget and the pages at hand allow, then the block's exits go on or come back here.
 """
 
 from __future__ import annotations

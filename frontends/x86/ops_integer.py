@@ -1,4 +1,5 @@
-"""Rows of integer instructions that are not plain arithmetic: BSWAP, CMPXCHG and its pairs, alignment, bounds, CRC32."""
+"""Rows of integer instructions that are not plain arithmetic: BSWAP, CMPXCHG and its pairs, alignment, bounds,
+CRC32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Rows of MUL, IMUL, DIV and IDIV. Flags that a multiplication leaves undefined come out as those of 0 or of 0x80..0 + 0x80..0."""
+"""Rows of MUL, IMUL, DIV and IDIV. Flags that a multiplication leaves undefined come out as those of 0 or of 0x80..0
++ 0x80..0."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Rows of shifts and rotates (SDM volume 2: SAL/SAR/SHL/SHR, RCL/RCR/ROL/ROR, SHLD, SHRD).
 
-A shift left by n is an addition of ``a << (n - 1)`` to itself, flags included, so its flags stay lazy. Where flags are undefined
-(OF of counts above 1) they are what the AMD processors give; AF is bit 4 of the recipe. Rows with ``i`` have a count between 1
-and the width's mask; those that count by a register take all its low byte and leave everything alone when it is 0 after masking.
+A shift left by n is an addition of ``a << (n - 1)`` to itself, flags included, so its flags stay lazy. Where flags
+are undefined (OF of counts above 1) they are what the AMD processors give; AF is bit 4 of the recipe. Rows with
+``i`` have a count between 1 and the width's mask; those that count by a register take all its low byte and leave
+everything alone when it is 0 after masking.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ def _mask(w: int) -> int:
     return 63 if w == 64 else 31
 
 
-# Each of these takes the operand extended to ``wide`` bits and a count n of 1..63 and gives (a, b, result) of an addition recipe,
-# or for SHR by one bit, whose OF no recipe gives, the flags as bits.
+# Each of these takes the operand extended to ``wide`` bits and a count n of 1..63 and gives (a, b, result) of an
+# addition recipe, or for SHR by one bit, whose OF no recipe gives, the flags as bits.
 
 
 def _wide(w: int) -> int:

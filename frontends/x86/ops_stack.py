@@ -1,6 +1,7 @@
 """Rows of the stack in one micro-op, for stacks without a segment: PUSH, POP, CALL, LEAVE (SDM volume 1, chapter 6).
 
-The number after ``s`` is the stack's width: RSP wraps there. RSP changes after the access, so that a fault leaves it alone.
+The number after ``s`` is the stack's width: RSP wraps there. RSP changes after the access, so that a fault leaves it
+alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """REP string instructions natively: many iterations at once, equal to one at a time (SDM volume 2, REP).
 
-One execution stays within the pages of its first iteration, whose translations it has, and ends before anything that could
-fault: a new page, an element across pages. So a fault is always that of an execution's first iteration, with nothing done, and
-no page is walked before its time. Elements that are not in plain RAM (devices, code, page tables) are done one an execution.
+One execution stays within the pages of its first iteration, whose translations it has, and ends before anything that
+could fault: a new page, an element across pages. So a fault is always that of an execution's first iteration, with
+nothing done, and no page is walked before its time. Elements that are not in plain RAM (devices, code, page tables)
+are done one an execution.
 """
 
 from __future__ import annotations
@@ -125,7 +126,8 @@ def compared(cpu, a, b, size):  # type: ignore[no-untyped-def]
 
 @inner
 def check_limit(cpu, segment, offset, size, write):  # type: ignore[no-untyped-def]
-    """The segment checks of an access outside 64-bit mode (SDM volume 3, 5.3 and 5.5); false with an exception pending."""
+    """The segment checks of an access outside 64-bit mode (SDM volume 3, 5.3 and 5.5); false with an exception
+    pending."""
     attr, limit = ld64(cpu + st.SEG_ATTR + 8 * segment), ld64(cpu + st.SEG_LIMIT + 8 * segment)
     refused = WRITE_REFUSED if write else READ_REFUSED
     if attr & A_PRESENT and not lsr(refused, attr & 15) & 1 and in_limit(limit, attr, offset, size):
@@ -165,7 +167,8 @@ def build(mmu: SimpleNamespace) -> None:
 
     @inner
     def elements(linear, offset, mask, shift, down):  # type: ignore[no-untyped-def]
-        """How many elements from this one on lie wholly in its page, and before the offset wraps; 0: not even this one."""
+        """How many elements from this one on lie wholly in its page, and before the offset wraps; 0: not even this
+        one."""
         within = linear & 4095
         size = 1 << shift
         if within + size > 4096 or (mask != -1 and offset + size > mask + 1):
@@ -180,7 +183,8 @@ def build(mmu: SimpleNamespace) -> None:
 
     @inner
     def plain(cpu, linear, access, user):  # type: ignore[no-untyped-def]
-        """Host address of an element whose page is plain RAM for this access; 0 if it is not, -1 with an exception pending."""
+        """Host address of an element whose page is plain RAM for this access; 0 if it is not, -1 with an exception
+        pending."""
         phys = translate(cpu, linear, access, user)
         if phys == -1:
             return -1
@@ -248,9 +252,8 @@ def build(mmu: SimpleNamespace) -> None:
     @inner
     def limits(cpu, op, what, source, target, size):  # type: ignore[no-untyped-def]
         """Segment checks of one iteration; false with an exception pending."""
-        if op in (MOVS, LODS, CMPS):
-            if not check_limit(cpu, ((what >> 12) & 15) - 1, source, size, 0):
-                return False
+        if op in (MOVS, LODS, CMPS) and not check_limit(cpu, ((what >> 12) & 15) - 1, source, size, 0):
+            return False
         if op != LODS:
             return check_limit(cpu, ((what >> 16) & 15) - 1, target, size, 1 if op in (MOVS, STOS) else 0)
         return True
@@ -300,7 +303,8 @@ def build(mmu: SimpleNamespace) -> None:
 
     @helper
     def rep_string(cpu, what, budget):  # type: ignore[no-untyped-def]
-        """Iterations of a REP string instruction, at most 1 + ``budget``; returns how many beyond the first (see describe)."""
+        """Iterations of a REP string instruction, at most 1 + ``budget``; returns how many beyond the first (see
+        describe)."""
         width = (what >> 8) & 15
         count = ld64(cpu + RCX)
         if width == 0:
