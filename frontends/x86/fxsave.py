@@ -1,4 +1,5 @@
-"""Native helpers of the floating-point units: whole state images, stores of more than 8 bytes, string comparison (numba).
+"""Native helpers of the floating-point units: whole state images, stores of more than 8 bytes, string comparison
+(numba).
 
 FCS and FDS are not kept (as on processors with CPUID.7.0:EBX[13]): images hold 0 there.
 """
@@ -8,7 +9,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from frontends.x86 import state as st
-from frontends.x86.common import GP, fault, pending, update_mode
+from frontends.x86.common import GP, fault, update_mode
 from frontends.x86.simd import POINTERS_64, REAL, WIDE, XMM_16
 from jitrr.engine.constants import READ, WRITE
 from jitrr.engine.native import helper, inner, ld8, ld16, ld32, ld64, ldmxcsr, lsr, st8, st32, st64, stmxcsr
@@ -117,7 +118,7 @@ def build(mmu: SimpleNamespace) -> None:
                     store_as(cpu, address + i, 1, (value >> (8 * (i & 7))) & 255, is_user(cpu))
         return finish(cpu)
 
-    # -- environments --------------------------------------------------------------------------------------------------------
+    # -- environments --------------------------------------------------------------------------------------------------
 
     @inner
     def put_environment(cpu, address, form):  # type: ignore[no-untyped-def]
@@ -197,7 +198,7 @@ def build(mmu: SimpleNamespace) -> None:
                 st64(register + 8, load_as(cpu, address + head + 10 * i + 8, 2, user))
         return finish(cpu)
 
-    # -- FXSAVE --------------------------------------------------------------------------------------------------------------
+    # -- FXSAVE --------------------------------------------------------------------------------------------------------
 
     @inner
     def block_reachable(cpu, address, access):  # type: ignore[no-untyped-def]

@@ -1,4 +1,5 @@
-"""MMX instructions, on the low halves of the x87 registers (SDM volume 1, chapter 9; the SSE additions: volume 1, 10.4.4)."""
+"""MMX instructions, on the low halves of the x87 registers (SDM volume 1, chapter 9; the SSE additions: volume 1,
+10.4.4)."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ define("palignr", "0f 3a 0f", _palignr, mmx=True)
 define("pshufw", "0f 70", _pshufw, mmx=True)
 
 
-# -- moves -------------------------------------------------------------------------------------------------------------------
+# -- moves -------------------------------------------------------------------------------------------------------------
 
 
 def _movd_load(s: Simd) -> None:

@@ -1,4 +1,5 @@
-"""SSE floating point: arithmetic, comparisons, conversions, rounding, dot products (SDM volume 1, chapters 10 to 12)."""
+"""SSE floating point: arithmetic, comparisons, conversions, rounding, dot products (SDM volume 1, chapters 10 to
+12)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ PREFIX = {"ps": "", "pd": "66 ", "ss": "f3 ", "sd": "f2 "}
 
 def computed(s: Simd, row_name: str, target: int, *sources: int, kind: str = "") -> None:
     """Emit a floating-point row whose result goes to ``target``; where the guest has unmasked exceptions, look for them
-    before the target is written. ``kind``: format of a result that can be tiny (a suffix of the rows ``x86_xm_end_*``)."""
+    before the target is written. ``kind``: format of a result that can be tiny (a suffix of the rows
+    ``x86_xm_end_*``)."""
     if not s.i.mode & st.MODE_NOFPU:
         s.emit(row_name, target, *sources)
         return
@@ -44,13 +46,15 @@ for _suffix, _prefix in PREFIX.items():
         _kind = "" if _name in ("min", "max") else _suffix
         define(_name + _suffix, f"{_prefix}0f {_op:02x}", _merged(_name + _suffix, _suffix, _kind))
     _root = _converted if _suffix in ("ps", "pd") else None
-    define(f"sqrt{_suffix}", f"{_prefix}0f 51", _root(f"sqrt{_suffix}") if _root else _merged(f"sqrt{_suffix}", _suffix))
+    define(
+        f"sqrt{_suffix}", f"{_prefix}0f 51", _root(f"sqrt{_suffix}") if _root else _merged(f"sqrt{_suffix}", _suffix)
+    )
 for _name, _op in (("rsqrt", 0x52), ("rcp", 0x53)):
-    define(f"{_name}ps", f"0f {_op:02x}", lambda s, name=_name: s.emit(f"x86_{name}ps", s.xreg, s.source()))
-    define(f"{_name}ss", f"f3 0f {_op:02x}", lambda s, name=_name: s.emit(f"x86_{name}ss", s.xreg, s.xreg, s.source(32)))
-for _name, _op in (("hadd", "7c"), ("hsub", "7d"), ("addsub", "d0")):
-    define(f"{_name}pd", f"66 0f {_op}", _merged(f"{_name}pd", "pd", "pd"))
-    define(f"{_name}ps", f"f2 0f {_op}", _merged(f"{_name}ps", "ps", "ps"))
+    define(f"{_name}ps", f"0f {_op:02x}", _converted(f"{_name}ps"))
+    define(f"{_name}ss", f"f3 0f {_op:02x}", _merged(f"{_name}ss", "ss"))
+for _name, _op in (("hadd", 0x7C), ("hsub", 0x7D), ("addsub", 0xD0)):
+    define(f"{_name}pd", f"66 0f {_op:02x}", _merged(f"{_name}pd", "pd", "pd"))
+    define(f"{_name}ps", f"f2 0f {_op:02x}", _merged(f"{_name}ps", "ps", "ps"))
 
 
 def _compare(suffix: str) -> Callable[[Simd], None]:
@@ -99,8 +103,8 @@ for _n, _suffix in enumerate(PREFIX):
 
 
 def _dot_product(suffix: str, lane_bytes: int) -> Callable[[Simd], None]:
-    """A product and sums of neighbours, each with its own exceptions. Lanes that the immediate leaves out are zero in both
-    factors, which makes their terms +0, as the instruction has it."""
+    """A product and sums of neighbours, each with its own exceptions. Lanes that the immediate leaves out are zero in
+    both factors, which makes their terms +0, as the instruction has it."""
 
     def lift(s: Simd) -> None:
         taken, given = byte_mask(s.imm8 >> 4, lane_bytes), byte_mask(s.imm8 & 15, lane_bytes)
@@ -120,7 +124,7 @@ define("dpps", "66 0f 3a 40", _dot_product("ps", 4))
 define("dppd", "66 0f 3a 41", _dot_product("pd", 8))
 
 
-# -- conversions -------------------------------------------------------------------------------------------------------------
+# -- conversions -------------------------------------------------------------------------------------------------------
 
 define("cvtdq2ps", "0f 5b", _converted("cvtdq2ps"))
 define("cvtps2dq", "66 0f 5b", _converted("cvtps2dq"))
@@ -177,7 +181,8 @@ def _cvtpi2pd(s: Simd) -> None:
 
 
 def _to_mmx(name: str, bits: int) -> Callable[[Simd], None]:
-    """CVT(T)PS2PI and CVT(T)PD2PI: the XMM instruction's lower half. The x87 state has changed already when it raises #XM."""
+    """CVT(T)PS2PI and CVT(T)PD2PI: the XMM instruction's lower half. The x87 state has changed already when it raises
+    #XM."""
 
     def lift(s: Simd) -> None:
         source, result = s.source(bits), s.vector()

@@ -115,7 +115,7 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-# -- general registers -------------------------------------------------------------------------------------------------------
+# -- general registers -------------------------------------------------------------------------------------------------
 
 
 def _movd_load(s: Simd) -> None:
@@ -205,13 +205,21 @@ def _masked_store(e: Any, address: str, value: str, mask: str) -> None:
     e.helper("masked_store", address, 16, *halves)
 
 
-row("x86_maskmovdqu", "a64 b128 c128 i64", lambda e, a, b, c, i: _masked_store(e, e.bin("add", 64, a, i), b, c), cold=True)
-row("x86_maskmovq", "a64 b64 c64 i64",
-    lambda e, a, b, c, i: e.helper("masked_store", e.bin("add", 64, a, i), 8, b, 0, c, 0) and None, cold=True)  # fmt: skip
+def _masked_store_8(e: Any, base: str, value: str, mask: str, disp: str) -> None:
+    e.helper("masked_store", e.bin("add", 64, base, disp), 8, value, 0, mask, 0)
+
+
+row(
+    "x86_maskmovdqu",
+    "a64 b128 c128 i64",
+    lambda e, a, b, c, i: _masked_store(e, e.bin("add", 64, a, i), b, c),
+    cold=True,
+)
+row("x86_maskmovq", "a64 b64 c64 i64", _masked_store_8, cold=True)
 define("maskmovdqu", "66 0f f7", _maskmovdqu, memory=False)
 
 
-# -- MXCSR -------------------------------------------------------------------------------------------------------------------
+# -- MXCSR -------------------------------------------------------------------------------------------------------------
 
 
 def _ldmxcsr(e: Any, a: str) -> None:

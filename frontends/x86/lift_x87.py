@@ -1,7 +1,8 @@
 """x87 instructions, by opcode and ModRM (SDM volume 2, appendix A, tables A-7 to A-22), and FXSAVE and FXRSTOR.
 
-The instruction pointer that is kept is that of the instruction's first prefix, the operand pointer its effective address, and
-both are set, with the opcode, by every instruction that is not a control instruction, whether it raised anything or not.
+The instruction pointer that is kept is that of the instruction's first prefix, the operand pointer its effective
+address, and both are set, with the opcode, by every instruction that is not a control instruction, whether it raised
+anything or not.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Callable
 
 import frontends.x86.ops_x87  # noqa: F401  (its rows are what is emitted here)
 from frontends.x86 import state as st
-from frontends.x86.simd import GP, POINTERS_64, REAL, WIDE, XMM_16, Simd, bit_set, define
 from frontends.x86.lift import LIFTERS, Insn, Undefined
+from frontends.x86.simd import GP, POINTERS_64, REAL, WIDE, XMM_16, Simd, bit_set, define
 from jitrr.microops.table import Imm, row
 
 
@@ -65,8 +66,8 @@ class X87:
 
 
 Lift = Callable[[X87], None]
-#: (first opcode byte, /reg) for memory operands; (first opcode byte, ModRM) for registers. ``control``: does not change the
-#: pointers; ``waits``: looks for a pending exception first.
+#: (first opcode byte, /reg) for memory operands; (first opcode byte, ModRM) for registers. ``control``: does not change
+#: the pointers; ``waits``: looks for a pending exception first.
 MEMORY: dict[tuple[int, int], tuple[Lift, bool, bool]] = {}
 REGISTER: dict[tuple[int, int], tuple[Lift, bool, bool]] = {}
 
@@ -76,7 +77,9 @@ def with_memory(opcode: int, reg: int, lift: Lift, *, control: bool = False, wai
     MEMORY[opcode, reg] = lift, control, waits
 
 
-def with_register(opcode: int, modrm: int, lift: Lift, *, every: bool = True, control: bool = False, waits: bool = True) -> None:
+def with_register(
+    opcode: int, modrm: int, lift: Lift, *, every: bool = True, control: bool = False, waits: bool = True
+) -> None:
     """Declare an instruction without memory operand; ``every``: for all eight ST(i)."""
     for n in range(8 if every else 1):
         REGISTER[opcode, modrm + n] = lift, control, waits
@@ -102,7 +105,7 @@ def simple(row_name: str) -> Lift:
     return lambda x: x.emit(row_name)
 
 
-# -- arithmetic and comparison -----------------------------------------------------------------------------------------------
+# -- arithmetic and comparison -----------------------------------------------------------------------------------------
 
 #: Operation by /reg, and the row's name suffix and bytes of the memory operand by opcode.
 _ARITHMETIC = {0: "add", 1: "mul", 4: "sub", 5: "subr", 6: "div", 7: "divr"}
@@ -139,9 +142,9 @@ def _compare(name: str, pops: int) -> Lift:
 
 
 for _opcode, _modrm, _name, _pops in (
-    (0xD8, 0xD0, "com", 0), (0xD8, 0xD8, "com", 1), (0xDC, 0xD0, "com", 0), (0xDC, 0xD8, "com", 1), (0xDE, 0xD0, "com", 1),
-    (0xDD, 0xE0, "ucom", 0), (0xDD, 0xE8, "ucom", 1), (0xDB, 0xE8, "ucomi", 0), (0xDB, 0xF0, "comi", 0),
-    (0xDF, 0xE8, "ucomi", 1), (0xDF, 0xF0, "comi", 1),
+    (0xD8, 0xD0, "com", 0), (0xD8, 0xD8, "com", 1), (0xDC, 0xD0, "com", 0), (0xDC, 0xD8, "com", 1),
+    (0xDE, 0xD0, "com", 1), (0xDD, 0xE0, "ucom", 0), (0xDD, 0xE8, "ucom", 1), (0xDB, 0xE8, "ucomi", 0),
+    (0xDB, 0xF0, "comi", 0), (0xDF, 0xE8, "ucomi", 1), (0xDF, 0xF0, "comi", 1),
 ):  # fmt: skip
     with_register(_opcode, _modrm, _compare(_name, _pops))
 with_register(0xDE, 0xD9, _compare("com", 2), every=False)
@@ -153,11 +156,18 @@ for _modrm, _name in {
     0xE8: "ld1", 0xE9: "ldl2t", 0xEA: "ldl2e", 0xEB: "ldpi", 0xEC: "ldlg2", 0xED: "ldln2", 0xEE: "ldz",
 }.items():  # fmt: skip
     with_register(0xD9, _modrm, simple(f"x87_{_name}"), every=False)
+
+
+def _with_next(name: str) -> Lift:
+    """ST by ST(1)."""
+    return lambda x: x.emit(f"x87_{name}", imm=1 << 4)
+
+
 for _modrm, _name in ((0xF5, "prem1"), (0xF8, "prem"), (0xFD, "scale")):
-    with_register(0xD9, _modrm, lambda x, name=_name: x.emit(f"x87_{name}", imm=1 << 4), every=False)
+    with_register(0xD9, _modrm, _with_next(_name), every=False)
 
 
-# -- loads, stores, moves ----------------------------------------------------------------------------------------------------
+# -- loads, stores, moves ----------------------------------------------------------------------------------------------
 
 
 def _load(form: str, size: int) -> Lift:
@@ -172,9 +182,10 @@ for _opcode, _reg, _form, _size in ((0xD9, 0, "m32", 4), (0xDD, 0, "m64", 8), (0
                                     (0xDB, 0, "i32", 4), (0xDF, 5, "i64", 8), (0xDF, 4, "bcd", 10)):  # fmt: skip
     with_memory(_opcode, _reg, _load(_form, _size))
 for _opcode, _reg, _form, _size, _pops in (
-    (0xD9, 2, "m32", 4, 0), (0xD9, 3, "m32", 4, 1), (0xDD, 2, "m64", 8, 0), (0xDD, 3, "m64", 8, 1), (0xDB, 7, "m80", 10, 1),
-    (0xDF, 2, "i16", 2, 0), (0xDF, 3, "i16", 2, 1), (0xDB, 2, "i32", 4, 0), (0xDB, 3, "i32", 4, 1), (0xDF, 7, "i64", 8, 1),
-    (0xDF, 1, "t16", 2, 1), (0xDB, 1, "t32", 4, 1), (0xDD, 1, "t64", 8, 1), (0xDF, 6, "bcd", 10, 1),
+    (0xD9, 2, "m32", 4, 0), (0xD9, 3, "m32", 4, 1), (0xDD, 2, "m64", 8, 0), (0xDD, 3, "m64", 8, 1),
+    (0xDB, 7, "m80", 10, 1), (0xDF, 2, "i16", 2, 0), (0xDF, 3, "i16", 2, 1), (0xDB, 2, "i32", 4, 0),
+    (0xDB, 3, "i32", 4, 1), (0xDF, 7, "i64", 8, 1), (0xDF, 1, "t16", 2, 1), (0xDB, 1, "t32", 4, 1),
+    (0xDD, 1, "t64", 8, 1), (0xDF, 6, "bcd", 10, 1),
 ):  # fmt: skip
     with_memory(_opcode, _reg, _store(_form, _size, _pops))
 
@@ -194,7 +205,7 @@ for _n, (_true, _false) in enumerate((("b", "ae"), ("z", "nz"), ("be", "a"), ("p
     with_register(0xDA, 0xC0 + 8 * _n, _by_index(f"x87_cmov{_true}"))
     with_register(0xDB, 0xC0 + 8 * _n, _by_index(f"x87_cmov{_false}"))
 
-# -- control -----------------------------------------------------------------------------------------------------------------
+# -- control -----------------------------------------------------------------------------------------------------------
 
 
 def _nothing(x: X87) -> None:
@@ -261,19 +272,19 @@ def lift_wait(i: Insn) -> None:
 
 
 #: What Capstone calls them; which one it is says the opcode.
-NAMES = (
-    "f2xm1 fabs fadd faddp fbld fbstp fchs fcmovb fcmovbe fcmove fcmovnb fcmovnbe fcmovne fcmovnu fcmovu fcom fcomi fcomp fcompi "
-    "fcompp fcos fdecstp fdiv fdivp fdivr fdivrp ffree ffreep fiadd ficom ficomp fidiv fidivr fild fimul fincstp fist fistp "
-    "fisttp fisub fisubr fld fld1 fldcw fldenv fldl2e fldl2t fldlg2 fldln2 fldpi fldz fmul fmulp fnclex fninit fnop fnsave "
-    "fnstcw fnstenv fnstsw fpatan fprem fprem1 fptan frndint frstor fscale fsin fsincos fsqrt fst fstp fstpnce fsub fsubp fsubr "
-    "fsubrp ftst fucom fucomi fucomp fucompi fucompp fxam fxch fxtract fyl2x fyl2xp1"
-)
+NAMES = """
+f2xm1 fabs fadd faddp fbld fbstp fchs fcmovb fcmovbe fcmove fcmovnb fcmovnbe fcmovne fcmovnu fcmovu fcom fcomi fcomp
+fcompi fcompp fcos fdecstp fdiv fdivp fdivr fdivrp ffree ffreep fiadd ficom ficomp fidiv fidivr fild fimul fincstp
+fist fistp fisttp fisub fisubr fld fld1 fldcw fldenv fldl2e fldl2t fldlg2 fldln2 fldpi fldz fmul fmulp fnclex fninit
+fnop fnsave fnstcw fnstenv fnstsw fpatan fprem fprem1 fptan frndint frstor fscale fsin fsincos fsqrt fst fstp fstpnce
+fsub fsubp fsubr fsubrp ftst fucom fucomi fucomp fucompi fucompp fxam fxch fxtract fyl2x fyl2xp1
+"""
 for _name in NAMES.split():
     LIFTERS[_name] = lift_x87
 LIFTERS["wait"] = lift_wait
 
 
-# -- FXSAVE and FXRSTOR ------------------------------------------------------------------------------------------------------
+# -- FXSAVE and FXRSTOR ------------------------------------------------------------------------------------------------
 
 
 row("x86_fxaligned", "a64", lambda e, a: e.raise_if(bit_set(e, a, 15), GP, 0), cold=True)

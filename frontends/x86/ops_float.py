@@ -1,7 +1,7 @@
 """SSE floating-point micro-ops: the host's own instructions, by inline assembly.
 
-The guest's MXCSR is the host's while they run, so rounding, DAZ, FTZ, NaNs and the sticky flags are right by construction. The
-assembly has side effects (the flags): LLVM neither moves nor merges nor drops it.
+The guest's MXCSR is the host's while they run, so rounding, DAZ, FTZ, NaNs and the sticky flags are right by
+construction. The assembly has side effects (the flags): LLVM neither moves nor merges nor drops it.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ merge("cvtsd2ss", "cvtsd2ss $2, $0", 64)
 
 
 def _from_integer(name: str, bits: int) -> None:
-    size = "l" if bits == 32 else "q"
+    text = f"{name}{'l' if bits == 32 else 'q'} $2, $0"
     row(f"x86_{name}{bits}", f"d128 <- a128 b{bits}",
-        lambda e, a, b: _asm(e, "<2 x i64>", f"{name}{size} $2, $0", "=x,0,r", f"<2 x i64> {a}", f"i{bits} {b}"))  # fmt: skip
+        lambda e, a, b: _asm(e, "<2 x i64>", text, "=x,0,r", f"<2 x i64> {a}", f"i{bits} {b}"))  # fmt: skip
 
 
 def _to_integer(name: str, bits: int, source: int) -> None:
@@ -110,12 +110,12 @@ for _name, _bits in (("ucomiss", 32), ("ucomisd", 64), ("comiss", 32), ("comisd"
     _ordering(_name, _bits)
 
 
-# -- unmasked exceptions -----------------------------------------------------------------------------------------------------
+# -- unmasked exceptions -----------------------------------------------------------------------------------------------
 
 
 def _begin(e: Any) -> str:
-    """Clear the live flags, so that what the next micro-op raises can be seen; the result is the MXCSR to go back to. With
-    underflow unmasked FTZ has no effect (SDM volume 1, 10.2.3.3)."""
+    """Clear the live flags, so that what the next micro-op raises can be seen; the result is the MXCSR to go back to.
+    With underflow unmasked FTZ has no effect (SDM volume 1, 10.2.3.3)."""
     field_from_live(e)
     field = e.get("mxcsr")
     underflow = bit_set(e, e.bin("lshr", 64, field, 32), _UNDERFLOW)
@@ -139,7 +139,8 @@ def _tiny(e: Any, lanes: int, k: int, result: str) -> str:
 
 
 def _end(e: Any, saved: str, result: str | None, lanes: int, k: int) -> None:
-    """Raise #XM (#UD without CR4.OSXMMEXCPT) if what happened since ``_begin`` is unmasked; the flags are set in any case."""
+    """Raise #XM (#UD without CR4.OSXMMEXCPT) if what happened since ``_begin`` is unmasked; the flags are set in any
+    case."""
     field_from_live(e)
     raised = e.bin("and", 64, e.get("mxcsr"), 0x3F)
     unmasked = e.bin("lshr", 64, saved, 32)

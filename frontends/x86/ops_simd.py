@@ -37,7 +37,8 @@ def op(e: Any, name: str, t: str, x: str, y: str) -> str:
 
 
 def call(e: Any, name: str, t: str, *args: str) -> str:
-    """A vector intrinsic whose arguments and result are all of type ``t``; ``i1 ..`` arguments are passed as they are."""
+    """A vector intrinsic whose arguments and result are all of type ``t``; ``i1 ..`` arguments are passed as they
+    are."""
     suffix = "v" + t[1:-1].replace(" x ", "")
     texts = [a if a.startswith("i1 ") else f"{t} {a}" for a in args]
     e.declare(f"llvm.{name}.{suffix}", t, ["i1" if a.startswith("i1 ") else t for a in args])
@@ -101,7 +102,9 @@ simple("pmullw", 16, "mul")
 simple("pmulld", 32, "mul", (128,))
 for _name in ("and", "or", "xor"):
     simple(f"p{_name}", 64, _name)
-lane_rows("pandn", 64, lambda e, w, a, b: op(e, "and", vec(w, 64), op(e, "xor", vec(w, 64), a, splat(vec(w, 64), -1)), b))
+lane_rows(
+    "pandn", 64, lambda e, w, a, b: op(e, "and", vec(w, 64), op(e, "xor", vec(w, 64), a, splat(vec(w, 64), -1)), b)
+)
 
 
 def _compare(predicate: str, k: int) -> Lanes:
@@ -204,10 +207,16 @@ def _multiply_add_bytes(e: Any, w: int, a: str, b: str) -> str:
 rows("x86_pmaddwd{w}", BOTH, "d{w} <- a{w} b{w}", _multiply_add)
 rows("x86_pmaddubsw{w}", BOTH, "d{w} <- a{w} b{w}", _multiply_add_bytes)
 
+
+def _horizontal(k: int, ir: str, how: Callable[..., str]) -> Lanes:
+    """Neighbours with each other: an IR operation or intrinsic of even and odd lanes."""
+    return lambda e, w, a, b: how(e, ir, vec(w, k), _evens(e, w, k, a, b), _odds(e, w, k, a, b))
+
+
 for _name, _k, _ir in (("phaddw", 16, "add"), ("phaddd", 32, "add"), ("phsubw", 16, "sub"), ("phsubd", 32, "sub")):
-    lane_rows(_name, _k, lambda e, w, a, b, k=_k, ir=_ir: op(e, ir, vec(w, k), _evens(e, w, k, a, b), _odds(e, w, k, a, b)))
+    lane_rows(_name, _k, _horizontal(_k, _ir, op))
 for _name, _ir in (("phaddsw", "sadd.sat"), ("phsubsw", "ssub.sat")):
-    lane_rows(_name, 16, lambda e, w, a, b, ir=_ir: call(e, ir, vec(w, 16), _evens(e, w, 16, a, b), _odds(e, w, 16, a, b)))
+    lane_rows(_name, 16, _horizontal(16, _ir, call))
 
 
 def _sign(k: int) -> Lanes:
@@ -228,7 +237,7 @@ for _letter, _k in (("b", 8), ("w", 16), ("d", 32)):
          lambda e, w, a, k=_k: join(e, w, k, call(e, "abs", vec(w, k), split(e, w, k, a), "i1 false")))  # fmt: skip
 
 
-# -- unpacking, packing, shuffling -------------------------------------------------------------------------------------------
+# -- unpacking, packing, shuffling -------------------------------------------------------------------------------------
 
 
 def _interleave(k: int, high: bool) -> Lanes:
@@ -371,11 +380,12 @@ for _w in (32, 64):
 row("x86_twice64", "d128 <- a64", lambda e, a: _insert(e, 64, _insert(e, 64, "zeroinitializer", a, "0"), a, "1"))
 
 
-# -- shifts ------------------------------------------------------------------------------------------------------------------
+# -- shifts ------------------------------------------------------------------------------------------------------------
 
 
 def _shift(e: Any, w: int, k: int, ir: str, a: str, count: str) -> str:
-    """All lanes by an i64 count; as the instructions have it, a count of the lane width or more shifts everything out."""
+    """All lanes by an i64 count; as the instructions have it, a count of the lane width or more shifts everything
+    out."""
     t = vec(w, k)
     big = e.icmp("ugt", 64, count, k - 1)
     small = e.trunc(64, e.select(big, 64, k - 1, count), k)
@@ -396,7 +406,7 @@ for _name, _ir in (("psll", "shl"), ("psrl", "lshr"), ("psra", "ashr")):
                  lambda e, w, a, i, k=_k, ir=_ir: _shift(e, w, k, ir, a, i))  # fmt: skip
 
 
-# -- sums, masks, widening ---------------------------------------------------------------------------------------------------
+# -- sums, masks, widening ---------------------------------------------------------------------------------------------
 
 
 def _sum_differences(e: Any, w: int, a: str, b: str) -> str:

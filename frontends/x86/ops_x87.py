@@ -1,9 +1,10 @@
 """x87 micro-ops: the host's own x87 computes, in 80 bits and with the guest's control word (SDM volume 1, chapter 8).
 
-An operation loads its operands on the host's (empty) register stack, runs the guest's instruction, keeps the status word and
-stores what is left; the exception flags, an unmasked exception's unwritten or scaled result and C1 are then the hardware's own.
-Host exceptions are only reported by waiting instructions, and the guest's are cleared before one could follow. What the host
-cannot know - which of the guest's registers are empty - is decided here: stack faults, and the answers given to them.
+An operation loads its operands on the host's (empty) register stack, runs the guest's instruction, keeps the status
+word and stores what is left; the exception flags, an unmasked exception's unwritten or scaled result and C1 are then
+the hardware's own. Host exceptions are only reported by waiting instructions, and the guest's are cleared before one
+could follow. What the host cannot know - which of the guest's registers are empty - is decided here: stack faults, and
+the answers given to them.
 
 Registers are addressed by physical number, which is known only at run time, so all of these rows are cold.
 """
@@ -25,10 +26,19 @@ _CLOBBERS = ",".join(["~{memory}", "~{ecx}", "~{st}", *(f"~{{st({n})}}" for n in
 
 
 def host(e: Any, load: str, store: str, *pointers: str, flags: bool = False) -> str:
-    """Run ``load`` (AT&T syntax, a line each) with the guest's control word, note the status word, then run ``store``. $0 and up
-    in them stand for ``pointers``. Returns the status word as i64, with ``flags`` FCOMI's RFLAGS in bits 16..23."""
+    """Run ``load`` (AT&T syntax, a line each) with the guest's control word, note the status word, then run ``store``.
+    $0 and up in them stand for ``pointers``. Returns the status word as i64, with ``flags`` FCOMI's RFLAGS in bits
+    16..23."""
     status = ["fnstsw %ax", "movl %eax, %ecx", "lahf", "movzbl %ah, %eax", "shll $$16, %eax", "movw %cx, %ax"]
-    lines = ["fnclex", "fldcw ($1)", *_shift(load), *(status if flags else status[:1]), "fnclex", *_shift(store), "fninit"]
+    lines = [
+        "fnclex",
+        "fldcw ($1)",
+        *_shift(load),
+        *(status if flags else status[:1]),
+        "fnclex",
+        *_shift(store),
+        "fninit",
+    ]
     arguments = ", ".join(f"ptr {p}" for p in (e.pointer(e.layout["fcw"]), *pointers))
     constraints = ",".join(["=&{eax}", *["r"] * (1 + len(pointers)), _CLOBBERS])
     text = "\\0A".join(lines)
@@ -42,7 +52,7 @@ def _shift(text: str) -> list[str]:
     return text.split("\n") if text else []
 
 
-# -- the register stack ------------------------------------------------------------------------------------------------------
+# -- the register stack ------------------------------------------------------------------------------------------------
 
 
 def physical(e: Any, i: str | int) -> str:
@@ -108,7 +118,7 @@ def push(e: Any, value: Value, blocked: str) -> None:
     e.set("ftop", e.select(blocked, 64, e.get("ftop"), number))
 
 
-# -- exceptions --------------------------------------------------------------------------------------------------------------
+# -- exceptions --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -121,9 +131,9 @@ class Outcome:
 
 
 def judge(e: Any, fault: str, status: str, *, overflow: str = "false", stops: int = 7) -> Outcome:
-    """``fault`` (i1): a stack fault, with C1 set for an ``overflow``; otherwise ``status`` is the host's. ``stops``: which
-    exceptions, unmasked, leave the operands as they were: invalid, denormal, zero divide; for loads only invalid; for stores
-    also overflow and underflow."""
+    """``fault`` (i1): a stack fault, with C1 set for an ``overflow``; otherwise ``status`` is the host's. ``stops``:
+    which exceptions, unmasked, leave the operands as they were: invalid, denormal, zero divide; for loads only invalid;
+    for stores also overflow and underflow."""
     flags = e.select(fault, 64, IE | SF_FLAG, e.bin("and", 64, status, 0x3F))
     unmasked = e.bin("and", 64, flags, e.bin("xor", 64, e.get("fcw"), -1))
     blocked = e.icmp("ne", 64, e.bin("and", 64, unmasked, stops), 0)
@@ -164,12 +174,12 @@ def bits(e: Any, value: str, low: int, count: int) -> str:
     return e.bin("and", 64, shifted, (1 << count) - 1)
 
 
-# -- operations with a result in a register ----------------------------------------------------------------------------------
+# -- operations with a result in a register ----------------------------------------------------------------------------
 
 
 def replace(e: Any, target: str, fault: str, status: str, pops: str | int, mask: int = 0) -> None:
-    """The scratch slot's value becomes ``target``; condition codes of ``mask`` come from the host, but only C2 changes when there
-    is no result or it is a NaN."""
+    """The scratch slot's value becomes ``target``; condition codes of ``mask`` come from the host, but only C2 changes
+    when there is no result or it is a NaN."""
     outcome = judge(e, fault, status)
     result = choose(e, fault, INDEFINITE, read80(e, scratch(e)))
     number = e.icmp("ne", 64, e.bin("and", 64, str(result[1]), 0x7FFF), 0x7FFF)
@@ -251,7 +261,7 @@ row("x87_sincos", "", lambda e: _two_results(e, "fsincos", 0x400), cold=True)
 row("x87_xtract", "", lambda e: _two_results(e, "fxtract", 0), cold=True)
 
 
-# -- comparisons -------------------------------------------------------------------------------------------------------------
+# -- comparisons -------------------------------------------------------------------------------------------------------
 
 
 def _compared(e: Any, fault: str, status: str, pops: str | int) -> None:
@@ -316,7 +326,7 @@ def _examine(e: Any) -> None:
 row("x87_xam", "", _examine, cold=True)
 
 
-# -- loads and stores --------------------------------------------------------------------------------------------------------
+# -- loads and stores --------------------------------------------------------------------------------------------------
 
 
 def _loaded(e: Any, status: str, missing: str) -> None:
@@ -343,7 +353,12 @@ for _name, _text in (("m32", "flds"), ("m64", "fldl"), ("m80", "fldt"), ("i16", 
     row(f"x87_ld_{_name}", "*a64", lambda e, a, t=_text: _load_memory(e, t, a), cold=True)
 row("x87_ld", "i64", _load_register, cold=True)
 for _name in ("1", "l2t", "l2e", "pi", "lg2", "ln2", "z"):
-    row(f"x87_ld{_name}", "", lambda e, t=f"fld{_name}": _loaded(e, host(e, t, "fstpt ($0)", scratch(e)), "false"), cold=True)
+    row(
+        f"x87_ld{_name}",
+        "",
+        lambda e, t=f"fld{_name}": _loaded(e, host(e, t, "fstpt ($0)", scratch(e)), "false"),
+        cold=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -356,8 +371,9 @@ class Stored:
 
 
 STORED = {
-    "m32": Stored(4, 0xFFC00000), "m64": Stored(8, -(1 << 51)), "m80": Stored(10, *INDEFINITE), "i16": Stored(2, 0x8000),
-    "i32": Stored(4, 0x80000000), "i64": Stored(8, -(1 << 63)), "bcd": Stored(10, -(1 << 62), 0xFFFF),
+    "m32": Stored(4, 0xFFC00000), "m64": Stored(8, -(1 << 51)), "m80": Stored(10, *INDEFINITE),
+    "i16": Stored(2, 0x8000), "i32": Stored(4, 0x80000000), "i64": Stored(8, -(1 << 63)),
+    "bcd": Stored(10, -(1 << 62), 0xFFFF),
 }  # fmt: skip
 
 
@@ -423,7 +439,7 @@ for _cc in ("b", "z", "be", "p", "ae", "nz", "a", "np"):
     row(f"x87_cmov{_cc}", "i64", lambda e, i, cc=_cc: _move_if(e, cc, i), cold=True)
 
 
-# -- control -----------------------------------------------------------------------------------------------------------------
+# -- control -----------------------------------------------------------------------------------------------------------
 
 
 def _initialise(e: Any) -> None:
@@ -473,7 +489,8 @@ def _note_operand(e: Any, a: str, i: str) -> None:
     e.set("fdp", a)
 
 
-#: The last instruction and operand pointers: every instruction but the control ones sets them (SDM volume 1, 8.1.8 to 8.1.9).
+#: The last instruction and operand pointers: every instruction but the control ones sets them (SDM volume 1, 8.1.8 to
+#: 8.1.9).
 row("x87_note", "i64", _note_instruction, cold=True)
 row("x87_note_mem", "a64 i64", _note_operand, cold=True)
 

@@ -1,7 +1,8 @@
 """Where MMX and SSE instructions are looked up, and what their lifters share: operands, alignment, availability.
 
-The table is keyed by the opcode itself, written as in SDM volume 2: mandatory prefix (``66``, ``f3``, ``f2`` or none) and opcode
-bytes, so that nothing depends on how Capstone spells an instruction. Lifters are plain functions over :class:`Simd`.
+The table is keyed by the opcode itself, written as in SDM volume 2: mandatory prefix (``66``, ``f3``, ``f2`` or none)
+and opcode bytes, so that nothing depends on how Capstone spells an instruction. Lifters are plain functions over
+:class:`Simd`.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ FSW_ES = 0x80
 
 @dataclass(frozen=True)
 class Entry:
-    """An instruction of the table. ``mmx``: it works on MMX registers; ``memory``: None, or the only form there is; ``gate``:
-    the row that decides whether the unit is available."""
+    """An instruction of the table. ``mmx``: it works on MMX registers; ``memory``: None, or the only form there is;
+    ``gate``: the row that decides whether the unit is available."""
 
     name: str
     lifter: Callable[[Simd], None]
@@ -40,7 +41,13 @@ SIMD: dict[tuple[int, bytes, int], Entry] = {}
 
 
 def define(
-    name: str, key: str, lifter: Callable[[Simd], None], *, mmx: bool = False, memory: bool | None = None, gate: str = ""
+    name: str,
+    key: str,
+    lifter: Callable[[Simd], None],
+    *,
+    mmx: bool = False,
+    memory: bool | None = None,
+    gate: str = "",
 ) -> None:
     """Add an instruction under ``key``: hexadecimal prefix and opcode, ``/n`` for a group."""
     opcode, _, reg = key.partition("/")
@@ -92,7 +99,7 @@ class Simd:
     def is_mem(self) -> bool:
         return self.memory >= 0
 
-    # -- registers: CPU block offsets --------------------------------------------------------------------------------------
+    # -- registers: CPU block offsets ----------------------------------------------------------------------------------
     @property
     def xreg(self) -> int:
         """The XMM register in ModRM.reg."""
@@ -125,7 +132,7 @@ class Simd:
         self._vectors += 1
         return st.V + 16 * (self._vectors - 1)
 
-    # -- operands ----------------------------------------------------------------------------------------------------------
+    # -- operands ------------------------------------------------------------------------------------------------------
     def address(self, size: int, write: bool = False) -> tuple[int, Imm]:
         return self.i.address(self.memory, size, write)
 
@@ -161,7 +168,8 @@ class Simd:
         return self.load(bits) if self.is_mem else self.grm
 
     def enter_mmx(self, *written: int) -> None:
-        """What an MMX instruction does to the x87 state (SDM volume 1, 9.5): TOP = 0, all tags valid, exponents of ones."""
+        """What an MMX instruction does to the x87 state (SDM volume 1, 9.5): TOP = 0, all tags valid, exponents of
+        ones."""
         for register in written:
             self.emit("movi64", register + 8, imm=0xFFFF)
         self.emit("movi64", st.FTOP, imm=0)
@@ -181,7 +189,7 @@ def lift_simd(i: Insn) -> None:
     entry.lifter(s)
 
 
-# -- rows: availability and alignment ----------------------------------------------------------------------------------------
+# -- rows: availability and alignment ----------------------------------------------------------------------------------
 
 
 def bit_set(e: Any, value: str, mask: int) -> str:
@@ -233,9 +241,10 @@ row("x86_ld128a", "d128 <- a64 i64", lambda e, a, i: e.load(128, _aligned(e, a, 
 row("x86_st128a", "a64 b128 i64", lambda e, a, b, i: e.store(128, _aligned(e, a, i), b))
 
 
-# -- MXCSR -------------------------------------------------------------------------------------------------------------------
-# The guest's MXCSR is live in the host's with all exceptions masked; what the guest has unmasked is in bits 32..37 of the
-# field (one per exception flag). While any is, MODE_NOFPU is on, so that only code lifted then looks for unmasked exceptions.
+# -- MXCSR -------------------------------------------------------------------------------------------------------------
+# The guest's MXCSR is live in the host's with all exceptions masked; what the guest has unmasked is in bits 32..37 of
+# the field (one per exception flag). While any is, MODE_NOFPU is on, so that only code lifted then looks for unmasked
+# exceptions.
 
 
 def live_from_field(e: Any) -> None:
@@ -248,6 +257,7 @@ def field_from_live(e: Any) -> None:
     """Low half of field mxcsr := host MXCSR."""
     pointer = e.pointer(e.layout["mxcsr"])
     e.line(f' call void asm sideeffect "stmxcsr ($0)", "r,~{{memory}}"(ptr {pointer})')
+
 
 #: Formats of x87 environments: 32 bits wide, real mode; and of FXSAVE images: 64-bit pointers, 16 XMM registers.
 WIDE, REAL = 1, 2
