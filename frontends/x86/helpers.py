@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from frontends.x86 import exceptions, mmu, segments, system
+from frontends.x86 import exceptions, fxsave, mmu, segments, strings, system
 from frontends.x86.split import split
 from frontends.x86.state import LAYOUT
 from jitrr.engine import blocks, softmmu
@@ -17,3 +17,5 @@ def build() -> None:
     blocks.build(LAYOUT, split, memory)
     segment = segments.build(memory)
     system.build(memory, segment, exceptions.build(memory, segment))
+    strings.build(memory)
+    fxsave.build(memory)
