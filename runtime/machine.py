@@ -199,9 +199,11 @@ class PcMachine:
             end = event
         if self.words[self._at_shadow] == now and self.intr:
             end = now + 1
+            self.words[self._at_irq] = 0
         self._budget_end = end = max(end, now + 1)
         try:
             reason = self.engine.run(end)
+            self.words[self._at_irq] = 0x200 if self.intr else 0
         except MissingInstruction as error:
             return Stop(StopReason.CRASHED, self.icount, str(error))
         self._boundary = reason in (Exit.BUDGET, Exit.HALT)

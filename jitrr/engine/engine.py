@@ -23,6 +23,7 @@ BLOCK_TABLE = 1 << 19
 TEMPLATE_TABLE = 1 << 18
 MASK64 = (1 << 64) - 1
 _I64 = ctypes.c_int64
+_EXITS = {int(e): e for e in Exit}
 CALLBACK = ctypes.CFUNCTYPE(_I64, _I64, _I64, _I64, _I64)
 
 
@@ -51,6 +52,10 @@ class Engine:
         self.base = self.block.address
         self.state = np.frombuffer(self.block.map, self.layout.dtype())[0]
         self.words = np.frombuffer(self.block.map, np.uint64)
+        self._quads = memoryview(self.block.map).cast("Q")
+        self._at_ic, self._at_limit, self._at_reason, self._at_leave, self._at_pc, self._at_arg, self._at_io = (
+            self.layout[n] // 8 for n in ("ic", "limit", "exit_reason", "leave", "pc", "exit_arg", "io_value")
+        )
         self.ram = self.new_memory(ram_size)
         self.page_flags = self.new_memory(max(ram_size >> 12, 4096)).array
         self.host_error: BaseException | None = None
@@ -135,40 +140,41 @@ class Engine:
             result = self._host_call(kind, a & MASK64, b & MASK64)
         except BaseException as error:  # carried to the run loop: nothing may unwind through native code
             self.host_error = error
-            self.state["leave"] |= 3
+            self._quads[self._at_leave] |= 3
             result = 0
-        self.state["io_value"] = result & MASK64
+        self._quads[self._at_io] = result & MASK64
         return 0
 
     # -- running ---------------------------------------------------------------------------------------------------------
     @property
     def icount(self) -> int:
         """Instructions retired; exact between runs. During a device access use ``icount_now``."""
-        return int(self.state["limit"]) - int(np.int64(self.state["ic"]))
+        ic = self._quads[self._at_ic]
+        return self._quads[self._at_limit] - (ic - (1 << 64) if ic >> 63 else ic)
 
     def set_icount(self, icount: int) -> None:
-        self.state["limit"], self.state["ic"] = icount, 0
+        self._quads[self._at_limit], self._quads[self._at_ic] = icount, 0
 
     def run(self, until: int) -> Exit:
         """Run until ``icount`` is exactly ``until`` or the runtime is needed; translates what is missing on the way."""
-        s = self.state
+        quads, reason_at, leave_at = self._quads, self._at_reason, self._at_leave
         now = self.icount
-        s["limit"], s["ic"] = until, until - now
+        quads[self._at_limit], quads[self._at_ic] = until, until - now
         while True:
+            quads[leave_at] = 0
             self._enter(self.base)
             if self.host_error is not None:
                 error, self.host_error = self.host_error, None
                 raise error
-            reason = int(s["exit_reason"])
+            reason = quads[reason_at]
             if self.smc_words[0]:
                 self._code_written()
             if reason == Exit.TRANSLATE:
-                self.translate(int(s["pc"]), int(s["exit_arg"]))
-                continue
-            if reason == Exit.CROSS:
-                self.translate(int(s["pc"]), self.call("check_exec", self._linear_pc()))
-                continue
-            return Exit(reason)
+                self.translate(quads[self._at_pc], quads[self._at_arg])
+            elif reason == Exit.CROSS:
+                self.translate(quads[self._at_pc], self.call("check_exec", self._linear_pc()))
+            else:
+                return _EXITS[reason]
 
     def _linear_pc(self) -> int:
         return _signed((int(self.state["code_base"]) + int(self.state["pc"])) & int(self.state["linear_mask"]))
