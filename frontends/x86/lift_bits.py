@@ -150,14 +150,14 @@ def change_bit(i: Insn) -> None:
 @lifts("bsf", "bsr", "tzcnt", "lzcnt")
 def scan(i: Insn) -> None:
     """BSF, BSR; TZCNT and LZCNT are not announced, so their F3 prefix is ignored."""
-    name, w = {"tzcnt": "bsf", "lzcnt": "bsr"}.get(i.name, i.name), i.width(0)
+    name, w = {"tzcnt": "bsf", "lzcnt": "bsr"}.get(i.name, i.name), i.operand_bits
     i.emit(f"x86_{name}{w}", i.reg(0), i.read(1, w), i.reg(0))
 
 
 @lifts("popcnt")
 def popcnt(i: Insn) -> None:
-    """POPCNT."""
-    w = i.width(0)
+    """POPCNT (Capstone's sizes are wrong beside a second prefix)."""
+    w = i.operand_bits
     i.emit(f"x86_popcnt{w}", i.reg(0), i.read(1, w))
 
 

@@ -131,15 +131,14 @@ def setcc(i: Insn) -> None:
 
 @lifts("cbw", "cwde", "cdqe")
 def widen_accumulator(i: Insn) -> None:
-    """CBW, CWDE, CDQE: sign-extend AL, AX or EAX into the next size."""
-    source, to = {"cbw": (8, 16), "cwde": (16, 32), "cdqe": (32, 64)}[i.name]
-    i.emit(f"sx{source}_{to}", RAX, RAX)
+    """CBW, CWDE, CDQE: sign-extend AL, AX or EAX into the next size (Capstone's name is wrong in 16-bit code)."""
+    i.emit(f"sx{i.operand_bits // 2}_{i.operand_bits}", RAX, RAX)
 
 
 @lifts("cwd", "cdq", "cqo")
 def widen_into_rdx(i: Insn) -> None:
     """CWD, CDQ, CQO: the accumulator's sign fills DX, EDX or RDX."""
-    w = {"cwd": 16, "cdq": 32, "cqo": 64}[i.name]
+    w = i.operand_bits
     i.emit(f"ashr{w}i", RDX, RAX, imm=w - 1)
 
 
