@@ -60,6 +60,7 @@ class RegionEmit(Emit):
         self.block = 0
         self.index = 0
         self.live: frozenset[int] = frozenset()
+        self.live_at: list[frozenset[int]] = []
         self._wide = _wide_ranges(layout)
 
     # -- state -----------------------------------------------------------------------------------------------------------
@@ -229,7 +230,7 @@ def _block(e: RegionEmit, number: int) -> None:
     block = e.region.blocks[number]
     e.block, e.index = number, 0
     e.notes = {}
-    live = _live_temporaries(block, e.temporaries)
+    e.live_at = live = _live_temporaries(block, e.temporaries)
     e.live = frozenset()
     e.line(f"b{number}:")
     ic = e.let("load i64, ptr %ic.slot")
@@ -262,7 +263,7 @@ def _block(e: RegionEmit, number: int) -> None:
 
 def _target(e: RegionEmit, index: int) -> str:
     """Label for the exit at a cell: a block of the region, a test that leads there, or out."""
-    e.index, e.live = index, frozenset()
+    e.index, e.live = index, e.live_at[index]
     edges = e.region.blocks[e.block].edges.get(index)
     if not edges:
         return e.exit_label()
@@ -273,7 +274,7 @@ def _target(e: RegionEmit, index: int) -> str:
 
 def _tested_edges(e: RegionEmit, index: int) -> None:
     """Edges that are taken only if the target is where it was: behind the label that :func:`_target` gave."""
-    e.index, e.live = index, frozenset()
+    e.index, e.live = index, e.live_at[index]
     edges = e.region.blocks[e.block].edges.get(index, [])
     label = _target(e, index)
     if not label.startswith("e"):
