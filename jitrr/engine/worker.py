@@ -13,7 +13,7 @@ import sys
 from typing import Any, BinaryIO
 
 from jitrr.engine import cache
-from jitrr.engine.codegen import compile_ir
+from jitrr.engine.codegen import compile_region_ir
 from jitrr.engine.object_file import plain_code
 from jitrr.engine.region_ir import Block, Region, generate
 
@@ -36,7 +36,7 @@ def message(value: Any) -> bytes:
 def compile_region(frontend: Any, region: Region) -> tuple[bytes, bool]:
     """(code, False), or (object image, True) when the code refers to constants of its own."""
     text = generate(frontend.layout, region, "region", frontend.temporaries)
-    image = compile_ir(text, speed=2, opt=2)
+    image = compile_region_ir(text)
     code = plain_code(image)
     return (image, True) if code is None else (code, False)
 
@@ -50,7 +50,6 @@ def main() -> None:
     """Serve until standard input ends."""
     from jitrr.engine.frontends import load_frontend
 
-    os.nice(5)
     frontend = load_frontend(sys.argv[1])
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while (request := read_message(source)) is not None:
@@ -59,11 +58,15 @@ def main() -> None:
         try:
             code, linked = compile_region(frontend, region)
         except Exception as error:  # a region that cannot be compiled stays with the interpreter; the reason is reported
-            target.write(message((number, None, f"{type(error).__name__}: {error}")))
+            reply = message((number, None, f"{type(error).__name__}: {error}"))
         else:
             cache.store(name, encode_entry(code, linked))
-            target.write(message((number, code, linked)))
-        target.flush()
+            reply = message((number, code, linked))
+        try:
+            target.write(reply)
+            target.flush()
+        except BrokenPipeError:  # the machine has ended meanwhile
+            os._exit(0)
 
 
 if __name__ == "__main__":
