@@ -1,26 +1,45 @@
-"""The native code every run starts with: the helpers (numba) and the interpreter (micro-op table), built once and cached."""
+"""The native code every run starts with: helpers (numba) and the interpreter (micro-op table), built once and cached.
+
+A build is shared by one process per CPU (at most four). Of several programs that start at the same time one builds and
+the others wait.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 from jitrr.engine import cache
-from jitrr.engine.interp import generate
+from jitrr.engine.worker import message, read_message
 from jitrr.microops.table import ROWS
 
+CHUNK = 10
+MAX_WORKERS = 4
 
-def load_native(frontend: Any) -> dict[str, int]:
-    """Addresses of helpers, handlers (``op_<row>``) and the special entries; fills the front end's helper tables."""
+
+def tell(line: str) -> None:
+    """Where a build says what it does, unless the caller knows better: standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def load_native(frontend: Any, notify: Callable[[str], None] = tell) -> dict[str, int]:
+    """Addresses of helpers, handlers (``op_<row>``) and the special entries; fills the front end's helper tables.
+
+    ``notify`` gets one line when the code is not in the cache and takes its seconds to build. Raises RuntimeError when
+    it cannot be built."""
     from jitrr.engine.codegen import Linker
 
     frontend.row_numbers = {row.name: row.number for row in ROWS}
-    name = cache.key("native", frontend.name)
-    packed = cache.load(name)
-    if packed is None:
-        packed = _build(frontend)
-        cache.store(name, packed)
+    packed = _cached_or_built(frontend.name, notify)
     (size,) = struct.unpack_from("<I", packed)
     meta = json.loads(packed[4 : 4 + size])
     at = 4 + size
@@ -34,22 +53,89 @@ def load_native(frontend: Any) -> dict[str, int]:
     return addresses
 
 
-def _build(frontend: Any) -> bytes:
+def _cached_or_built(frontend: str, notify: Callable[[str], None]) -> bytes:
+    name = cache.key("native", frontend)
+    packed = cache.load(name)
+    if packed is not None:
+        return packed
+    notify("building native code for this machine (once)...")
+    with _one_at_a_time():
+        packed = cache.load(name)
+        if packed is None:
+            packed = _build(frontend)
+            cache.store(name, packed)
+    return packed
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold the lock of the cache directory; where it cannot be locked, go on without."""
+    try:
+        cache.cache_dir().mkdir(parents=True, exist_ok=True)
+        file = open(cache.cache_dir() / ".build-lock", "w")  # noqa: SIM115 (closed below)
+    except OSError:
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(frontend: str) -> bytes:
     """Compile everything: {helpers: arity}, objects with their symbols."""
-    from jitrr.engine.codegen import compile_ir
-    from jitrr.engine.native import HELPERS, arity, compile_helpers
+    count = min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+    with _workers(frontend, count) as ask:
+        helpers, functions, parts = ask("declared").result()
+        chunks = [ask("lower", first, first + CHUNK) for first in range(0, functions, CHUNK)]
+        texts = [text for chunk in chunks for text in chunk.result()]
+        results = [ask("link", texts), *(ask("interpret", number) for number in range(parts))]
+        objects = [result.result() for result in results]
+    meta = {"helpers": helpers, "objects": [[len(data), symbols] for data, symbols in objects]}
+    head = json.dumps(meta).encode()
+    return struct.pack("<I", len(head)) + head + b"".join(data for data, _ in objects)
 
-    frontend.declare_helpers()
-    names = list(HELPERS)
-    objects = [(compile_ir(compile_helpers(), speed=2, keep=names), names)]
-    indexes = {name: i for i, name in enumerate(names)}
-    for part in generate(frontend.layout, indexes):
-        objects.append((compile_ir(part.text, speed=2), part.symbols))
-    meta = json.dumps(
-        {
-            "helpers": {name: arity(name) for name in names},
-            "objects": [[len(data), symbols] for data, symbols in objects],
-        }
-    ).encode()
-    return struct.pack("<I", len(meta)) + meta + b"".join(data for data, _ in objects)
 
+@contextmanager
+def _workers(frontend: str, count: int) -> Iterator[Callable[..., Any]]:
+    """Start build processes; gives ``ask(task, *arguments) -> Future``."""
+    command = [sys.executable, "-m", "jitrr.engine.build_worker", frontend]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        for _ in range(count)
+    ]
+    idle: SimpleQueue[subprocess.Popen[bytes]] = SimpleQueue()
+    for process in processes:
+        idle.put(process)
+
+    def run(task: str, arguments: tuple[Any, ...]) -> Any:
+        process = idle.get()
+        try:
+            return _request(process, task, arguments)
+        finally:
+            idle.put(process)
+
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield lambda task, *arguments: pool.submit(run, task, arguments)
+    finally:
+        for process in processes:
+            process.kill()
+        pool.shutdown(cancel_futures=True)
+        for process in processes:
+            process.communicate()
+
+
+def _request(process: subprocess.Popen[bytes], task: str, arguments: tuple[Any, ...]) -> Any:
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(message((task, arguments)))
+        process.stdin.flush()
+        answer = read_message(process.stdout)
+    except BrokenPipeError:
+        answer = None
+    if answer is None:
+        raise RuntimeError("native code cannot be built: the build process ended")
+    error, result = answer
+    if error:
+        raise RuntimeError(f"native code cannot be built: {error}")
+    return result

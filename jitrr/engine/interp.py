@@ -418,19 +418,32 @@ def advance(e: InterpEmit, mask: int) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """One module of the interpreter and the symbols it gives."""
+    """One module of the interpreter, the symbols it gives, and how hard to optimise it (0..3)."""
 
     text: str
     symbols: list[str]
+    speed: int
 
 
 #: Symbols besides ``op_*`` that the engine needs the addresses of.
 SPECIAL = ("head", "stale", "stopped", "short", "resume", "enter")
+#: Parts the hot rows are split into, so that several processes can compile them.
+SPLIT = 2
 
 
 def generate(layout: Layout, helpers: dict[str, int]) -> list[Part]:
-    """The whole interpreter as IR modules."""
+    """The whole interpreter as IR modules, each with a copy of the machinery: only ``symbols`` are to be exported."""
     machine = machinery(layout, helpers)
-    bodies = [handler(layout, helpers, row) for row in ROWS if row.kind != "exit"]
-    text = "\n".join([*Emit.declarations.values(), *bodies, machine]) + METADATA
-    return [Part(text, [*(row_symbol(row) for row in ROWS), *SPECIAL])]
+    plain = [row for row in ROWS if row.kind != "exit"]
+    hot, cold = [row for row in plain if not row.cold], [row for row in plain if row.cold]
+    groups = [(hot[first::SPLIT], 2) for first in range(SPLIT)] + [(cold, 0)]
+    bodies = [[handler(layout, helpers, row) for row in group] for group, _ in groups]
+    exits = [*(row_symbol(row) for row in ROWS if row.kind == "exit"), *SPECIAL]
+    return [
+        Part(
+            "\n".join([*Emit.declarations.values(), *body, machine]) + METADATA,
+            [*(row_symbol(row) for row in group), *(exits if number == 0 else ())],
+            speed,
+        )
+        for number, ((group, speed), body) in enumerate(zip(groups, bodies, strict=True))
+    ]

@@ -1,8 +1,9 @@
 """Native helpers written in Python and compiled by numba: page walks, refills, descriptor loads, block building.
 
-A helper is a module-level function over int64 values only; host memory is reached by ``ld*`` / ``st*`` on addresses. All
-arithmetic is signed 64 bit with wrap-around: compare unsigned with :func:`ult`, shift right logically with :func:`lsr`,
-and write constants above 2**63 as negative numbers. numba is imported only to build; the result is cached as an object.
+A helper is a function over int64 values only that gives an int64; host memory is reached by ``ld*`` / ``st*`` on
+addresses. All arithmetic is signed 64 bit with wrap-around: compare unsigned with :func:`ult`, shift right logically
+with :func:`lsr`, and write constants above 2**63 as negative numbers. numba is imported only to build; the result is
+cached as an object.
 """
 
 from __future__ import annotations
@@ -11,29 +12,39 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from jitrr.engine.lower import declaration
+
 I64 = ir.IntType(64)
-#: name -> numba dispatcher, in order of declaration.
-HELPERS: dict[str, Any] = {}
-#: Every function, callees before callers.
-_FUNCTIONS: list[Any] = []
+#: name -> Python function, in order of declaration.
+HELPERS: dict[str, Callable[..., int]] = {}
+#: Every function by its symbol: the helpers, and what only they use.
+FUNCTIONS: dict[str, Callable[..., int]] = {}
 
 
 def helper(function: Callable[..., int]) -> Any:
     """Export a native helper under its own name; other helpers may call it too."""
     if function.__name__ in HELPERS:
         raise ValueError(f"helper {function.__name__} is declared twice")
-    HELPERS[function.__name__] = inner(function)
-    return HELPERS[function.__name__]
+    HELPERS[function.__name__] = function
+    return _declared(function.__name__, function)
 
 
 def inner(function: Callable[..., int]) -> Any:
     """A function used by helpers only."""
-    options = {"error_model": "numpy", "boundscheck": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    _FUNCTIONS.append(njit(**options)(function))
-    return _FUNCTIONS[-1]
+    return _declared(f"{function.__name__}.{len(FUNCTIONS)}", function)
+
+
+def _declared(symbol: str, function: Callable[..., int]) -> Any:
+    FUNCTIONS[symbol] = function
+    return declaration(symbol, arity(function))
+
+
+def arity(function: Callable[..., int]) -> int:
+    """Number of int64 arguments of a helper."""
+    return function.__code__.co_argcount
 
 
 def _load(bits: int, signed: bool = False) -> Any:
@@ -106,7 +117,7 @@ umulh = intrinsic(_umulh)
 
 @intrinsic
 def call4(typingctx: Any, target: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Call the C function at address ``target`` with four int64; MXCSR is the host program's meanwhile (see host_call)."""
+    """Call the C function at address ``target`` with four int64; MXCSR is the host program's then (see host_call)."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         fnty = ir.FunctionType(I64, [I64] * 4)
@@ -130,41 +141,3 @@ def _mxcsr(name: str) -> Any:
 
 
 stmxcsr, ldmxcsr = _mxcsr("stmxcsr"), _mxcsr("ldmxcsr")
-
-
-def arity(name: str) -> int:
-    """Number of int64 arguments of a helper."""
-    return HELPERS[name].py_func.__code__.co_argcount
-
-
-def compile_helpers() -> str:
-    """LLVM IR of all helpers declared so far, each under its own name with the C calling convention."""
-    import llvmlite.binding as llvm
-
-    for function in _FUNCTIONS:
-        # One overload each: numba would otherwise compile a function anew for every combination of literal arguments.
-        function.compile((types.int64,) * function.py_func.__code__.co_argcount)
-        function.disable_compile()
-    module = None
-    wrappers = []
-    for name, dispatcher in HELPERS.items():
-        signature = (types.int64,) * arity(name)
-        compiled = dispatcher.overloads[signature]
-        part = llvm.parse_assembly(compiled.library.get_llvm_str())
-        wrappers.append(_wrapper(name, compiled.fndesc.llvm_func_name, arity(name)))
-        if module is None:
-            module = part
-        else:
-            module.link_in(part)
-    assert module is not None
-    text = [str(module)]
-    return "\n".join([*text, *wrappers])
-
-
-def _wrapper(name: str, symbol: str, count: int) -> str:
-    """A C function around numba's calling convention: status fn(result*, exception**, args...). Helpers never raise."""
-    params = ", ".join(f"i64 %a{i}" for i in range(count))
-    return (
-        f"define i64 @{name}({params}) nounwind {{\n %r = alloca i64\n %x = alloca ptr\n store i64 0, ptr %r\n"
-        f' call i32 @"{symbol}"(ptr %r, ptr %x, {params})\n %v = load i64, ptr %r\n ret i64 %v\n}}'
-    )

@@ -10,7 +10,7 @@ import os
 import pickle
 import struct
 import sys
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from jitrr.engine import cache
 from jitrr.engine.codegen import compile_region_ir
@@ -18,7 +18,7 @@ from jitrr.engine.object_file import plain_code
 from jitrr.engine.region_ir import Block, Region, generate
 
 
-def read_message(stream: BinaryIO) -> Any:
+def read_message(stream: IO[bytes]) -> Any:
     """The next message, or None at the end."""
     header = stream.read(4)
     if len(header) < 4:

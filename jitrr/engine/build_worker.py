@@ -1,0 +1,77 @@
+"""A build process: compiles parts of the native code that every run starts with.
+
+Reads length-prefixed pickles ``(task, arguments)`` from standard input and answers each with ``(error, result)``.
+Several work side by side on one build; see :mod:`jitrr.engine.build`.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from functools import cached_property
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from jitrr.engine.codegen import compile_ir
+from jitrr.engine.frontends import load_frontend
+from jitrr.engine.interp import Part, generate
+from jitrr.engine.lower import to_ir
+from jitrr.engine.native import FUNCTIONS, HELPERS, arity
+from jitrr.engine.worker import message, read_message
+
+
+class Builder:
+    """The tasks of a build, for one front end. Helpers are numbered the same way in every process."""
+
+    def __init__(self, frontend: str):
+        self.frontend = load_frontend(frontend)
+        self.frontend.declare_helpers()
+        self.indexes = {name: number for number, name in enumerate(HELPERS)}
+
+    def declared(self) -> tuple[dict[str, int], int, int]:
+        """(arguments of each helper, number of functions to lower, number of parts of the interpreter)."""
+        return {name: arity(function) for name, function in HELPERS.items()}, len(FUNCTIONS), len(self._parts)
+
+    @cached_property
+    def _parts(self) -> list[Part]:
+        return generate(self.frontend.layout, self.indexes)
+
+    def lower(self, first: int, end: int) -> list[str]:
+        """IR of a range of the functions."""
+        return [text for item in list(FUNCTIONS.items())[first:end] for text in to_ir(*item)]
+
+    def link(self, texts: list[str]) -> tuple[bytes, list[str]]:
+        """Object and symbols of all helpers."""
+        module = llvm.parse_assembly(texts[0])
+        for text in texts[1:]:
+            module.link_in(llvm.parse_assembly(text))
+        names = list(HELPERS)
+        return compile_ir(str(module), speed=2, keep=names), names
+
+    def interpret(self, number: int) -> tuple[bytes, list[str]]:
+        """Object and symbols of a part of the interpreter."""
+        part = self._parts[number]
+        return compile_ir(part.text, speed=part.speed, keep=part.symbols), part.symbols
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    gc.disable()  # lowering makes much garbage that is alive anyway; the process is short-lived
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr
+    builder = Builder(sys.argv[1])
+    while (request := read_message(source)) is not None:
+        task, arguments = request
+        answer: tuple[str, Any]
+        try:
+            answer = "", getattr(builder, task)(*arguments)
+        except Exception:
+            answer = traceback.format_exc(), None
+        target.write(message(answer))
+        target.flush()
+
+
+if __name__ == "__main__":
+    main()
