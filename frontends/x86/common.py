@@ -1,4 +1,4 @@
-"""What the system-side helpers share: exceptions, flags, privilege, segment registers and the translation mode (numba)."""
+"""What the system-side helpers share: exceptions, flags, privilege, segment registers, the translation mode (numba)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def get_flags(cpu):  # type: ignore[no-untyped-def]
 
 @inner
 def set_flags(cpu, value):  # type: ignore[no-untyped-def]
-    """RFLAGS as a whole; reserved bits are fixed, RF is never kept (there are no instruction breakpoints to hold off)."""
+    """RFLAGS as a whole; reserved bits are fixed, RF is never kept (no instruction breakpoint needs it)."""
     st64(cpu + EFLAGS, (value & WRITABLE_FLAGS) | 2)
     st64(cpu + CC_OP, st.CC_EFL)
     return st64(cpu + CC_A, value & st.ARITH)
@@ -115,7 +115,7 @@ def set_segment(cpu, seg, selector, base, limit, attr):  # type: ignore[no-untyp
 
 @inner
 def flat(cpu, seg, code):  # type: ignore[no-untyped-def]
-    """Whether every access through a segment is allowed and needs no base: readable code, or data that may be written."""
+    """Whether every access through a segment is allowed and needs no base: readable code, or writable data."""
     attr = ld64(cpu + ATTR + 8 * seg)
     if ld64(cpu + BASE + 8 * seg) != 0 or ld64(cpu + LIMIT + 8 * seg) != 0xFFFFFFFF:
         return False

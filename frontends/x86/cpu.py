@@ -1,4 +1,4 @@
-"""The processor as the machine sees it: reset and entry states, the services native helpers ask of Python, canonical state."""
+"""The processor as the machine sees it: reset and entry states, services for native helpers, canonical state."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ EXTERNAL = 256
 FIELDS = (
     "gpr", "seg_sel", "seg_base", "seg_limit", "seg_attr", "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit",
     "cr0", "cr2", "cr3", "cr4", "dr", "efer", "star", "lstar", "cstar", "sfmask", "kernel_gs_base", "sysenter_cs",
-    "sysenter_esp", "sysenter_eip", "pat", "tsc_aux", "tsc_offset", "misc_enable", "pdpte", "nmi_blocked", "trap_pending",
-    "xmm", "mxcsr", "fpr", "fcw", "fsw", "ftop", "ftag", "fop", "fip", "fcs", "fdp", "fds",
+    "sysenter_esp", "sysenter_eip", "pat", "tsc_aux", "tsc_offset", "misc_enable", "pdpte", "nmi_blocked",
+    "trap_pending", "xmm", "mxcsr", "fpr", "fcw", "fsw", "ftop", "ftag", "fop", "fip", "fcs", "fdp", "fds",
 )  # fmt: skip
 #: Fields from GPR on that are not architectural: lazy flags (RFLAGS has them) and scratch registers.
 TEMPORARY = ("cc_op", "cc_a", "cc_b", "cc_res", "eflags", "t", "v", "ftmp")
@@ -66,7 +66,7 @@ def _valid_types(value: int, allowed: tuple[int, ...]) -> bool:
 
 
 class X86Cpu:
-    """One processor on an engine. ``shift``: TSC ticks per instruction, log2 (the machine's virtual ns per instruction)."""
+    """One processor on an engine. ``shift``: TSC ticks (virtual ns) per instruction, log2."""
 
     def __init__(self, engine: Any, machine: Services, shift: int):
         self.engine, self.machine = engine, machine
@@ -83,7 +83,7 @@ class X86Cpu:
         self._read_port, self._write_port = machine.io_read, machine.io_write
         self.reset()
 
-    # -- fields ----------------------------------------------------------------------------------------------------------
+    # -- fields --------------------------------------------------------------------------------------------------------
     def get(self, name: str, index: int = 0) -> int:
         """A 64-bit field of the CPU block."""
         return self.words[self._at[name] + index]
@@ -115,7 +115,7 @@ class X86Cpu:
         self.engine.call("flush_tlb")
         self.engine.call("update_mode")
 
-    # -- reset and entry -------------------------------------------------------------------------------------------------
+    # -- reset and entry -----------------------------------------------------------------------------------------------
     def reset(self) -> None:
         """Power-on state (SDM volume 3, table 10-1)."""
         for name in (*FIELDS, *TEMPORARY):
@@ -171,7 +171,7 @@ class X86Cpu:
         self.set("gpr", entry.ebx, 3)
         self._refresh()
 
-    # -- interrupts ------------------------------------------------------------------------------------------------------
+    # -- interrupts ----------------------------------------------------------------------------------------------------
     @property
     def interrupts_enabled(self) -> bool:
         """EFLAGS.IF; the shadow of STI and MOV SS is in field ``shadow``."""
@@ -190,7 +190,7 @@ class X86Cpu:
         self.set("exc_error", MASK64)
         return bool(self.engine.call("deliver") == 0)
 
-    # -- services for native helpers -------------------------------------------------------------------------------------
+    # -- services for native helpers -----------------------------------------------------------------------------------
     def service(self, number: int, argument: int) -> int:
         """What ``host_call(cpu, CALL_ARCH, number, argument)`` asks for; the result goes to ``io_value``."""
         if number == services.IO_READ:
@@ -274,7 +274,7 @@ class X86Cpu:
             value = min(max(value - offset, 1), MASK64)
         self.machine.apic.write_tsc_deadline(value)
 
-    # -- canonical state -------------------------------------------------------------------------------------------------
+    # -- canonical state -----------------------------------------------------------------------------------------------
     def state_bytes(self) -> bytes:
         """The architectural state: the same bytes however the code was run."""
         parts = [struct.pack("<2Q", self.get("pc"), self.flags)]
@@ -283,8 +283,6 @@ class X86Cpu:
             data = bytes(self.engine.block.map[start : start + LAYOUT.stride(name) * LAYOUT.counts[name]])
             if name == "fpr":
                 data = b"".join(data[at : at + 10] for at in range(0, len(data), 16))
-            elif name == "mxcsr":
-                data = data[:4]
             parts.append(data)
         numbers = sorted(self.stored)
         parts.append(struct.pack(f"<{len(numbers)}Q", *(self.stored[n] for n in numbers)))
@@ -298,11 +296,9 @@ class X86Cpu:
         for name in FIELDS:
             start, size = LAYOUT[name], LAYOUT.stride(name) * LAYOUT.counts[name]
             if name == "fpr":
-                block[start : start + size] = b"".join(data[at + 10 * n : at + 10 * n + 10] + bytes(6) for n in range(8))
+                registers = (data[n : n + 10] + bytes(6) for n in range(at, at + 80, 10))
+                block[start : start + size] = b"".join(registers)
                 at += 80
-            elif name == "mxcsr":
-                block[start : start + 8] = data[at : at + 4] + bytes(4)
-                at += 4
             else:
                 block[start : start + size] = data[at : at + size]
                 at += size
@@ -312,7 +308,7 @@ class X86Cpu:
         self.set_flags(flags)
         self._refresh()
 
-    # -- reports ---------------------------------------------------------------------------------------------------------
+    # -- reports -------------------------------------------------------------------------------------------------------
     def registers(self) -> dict[str, int]:
         """Named registers, for people."""
         names = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))

@@ -1,8 +1,8 @@
 """The processor that CPUID announces: exactly what is there, SDM volume 2, CPUID.
 
-It is an in-order Intel one of 64 bits (family 6, model 0x1C). That is what jitrr is: it executes nothing speculatively, and
-operating systems that know so leave out page-table isolation and retpolines. Leaf 0x15 gives the TSC frequency, so that none
-is measured at boot, and the crystal is the clock of the local APIC's timer as well.
+It is an in-order Intel one of 64 bits (family 6, model 0x1C). That is what jitrr is: it executes nothing speculatively,
+and operating systems that know so leave out page-table isolation and retpolines. Leaf 0x15 gives the TSC frequency, so
+that none is measured at boot, and the crystal is the clock of the local APIC's timer as well.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ ANY = 0xFFFFFFFF
 LEAF1_ECX = 1 << 0 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 23 | 1 << 24 | 1 << 30
 #: Leaf 1 EDX: FPU DE PSE TSC MSR PAE CX8 APIC SEP MTRR PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2.
 LEAF1_EDX = (
-    1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 15 | 1 << 16
-    | 1 << 17 | 1 << 19 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 26
+    1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 15
+    | 1 << 16 | 1 << 17 | 1 << 19 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 26
 )  # fmt: skip
 #: Leaf 7 EBX: TSC_ADJUST SMEP.
 LEAF7_EBX = 1 << 1 | 1 << 7

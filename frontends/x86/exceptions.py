@@ -1,7 +1,7 @@
-"""Exceptions, interrupts and IRET in every mode (SDM volume 3, chapter 6; volume 1, 20.1 for real mode). Compiled by numba.
+"""Exceptions, interrupts and IRET in every mode (SDM volume 3, chapter 6; 20.1 for real mode). Compiled by numba.
 
-An entry is all or nothing: what can fault is done before any register changes. Virtual-8086 mode is entered and left through
-the 32-bit protected-mode paths; hardware task switches are not there and stop the machine with a report.
+An entry is all or nothing: what can fault is done before any register changes. Virtual-8086 mode is entered and left
+through the 32-bit protected-mode paths; hardware task switches are not there and stop the machine with a report.
 """
 
 from __future__ import annotations
@@ -10,11 +10,57 @@ from types import SimpleNamespace
 
 from frontends.x86 import state as st
 from frontends.x86.common import (
-    A_BIG, A_LONG, A_PRESENT, AC, ATTR, BASE, CR0, CR0_PE, DOUBLE, EFER, EFER_LMA, EFLAGS, GP, IOPL, LIMIT, NP, NT,
-    O_ADDRESS, O_ERROR, O_IC, O_LIMIT, O_NOW, O_PC, O_VECTOR, PF_FAULT, RF, SEL, TS, VM, cpl, fault, get_flags, is_code64,
-    is_real, pending, set_flags, set_segment, update_mode,
-)  # fmt: skip
-from frontends.x86.segments import CODE, CONFORMING_OR_DOWN, RSP, S_BIT, d_attr, d_base, d_dpl, d_limit, operand_mask, set_rsp
+    A_BIG,
+    A_LONG,
+    A_PRESENT,
+    AC,
+    ATTR,
+    BASE,
+    CR0,
+    CR0_PE,
+    DOUBLE,
+    EFER,
+    EFER_LMA,
+    EFLAGS,
+    GP,
+    IOPL,
+    LIMIT,
+    NP,
+    NT,
+    O_ADDRESS,
+    O_ERROR,
+    O_IC,
+    O_LIMIT,
+    O_NOW,
+    O_PC,
+    O_VECTOR,
+    PF_FAULT,
+    RF,
+    SEL,
+    TS,
+    VM,
+    cpl,
+    fault,
+    get_flags,
+    is_code64,
+    is_real,
+    pending,
+    set_flags,
+    set_segment,
+    update_mode,
+)
+from frontends.x86.segments import (
+    CODE,
+    CONFORMING_OR_DOWN,
+    RSP,
+    S_BIT,
+    d_attr,
+    d_base,
+    d_dpl,
+    d_limit,
+    operand_mask,
+    set_rsp,
+)
 from frontends.x86.services import MISSING_TASK_SWITCH
 from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
@@ -39,7 +85,8 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
     push_on, push64, peek, not_there = seg.push_on, seg.push64, seg.peek, seg.not_there
     read_descriptor, check_stack, check_target = seg.read_descriptor, seg.check_stack, seg.check_target
     mark_accessed, install, leave_to, load_real = seg.mark_accessed, seg.install, seg.leave_to, seg.load_real
-    enter_real, enter_code, return_code, return_stack = seg.enter_real, seg.enter_code, seg.return_code, seg.return_stack
+    enter_real, enter_code = seg.enter_real, seg.enter_code
+    return_code, return_stack = seg.return_code, seg.return_stack
 
     @inner
     def enter_vector(cpu, vector, return_pc):  # type: ignore[no-untyped-def]
@@ -317,7 +364,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             st64(cpu + O_TRAP, 0)
         return done(cpu)
 
-    # -- IRET ------------------------------------------------------------------------------------------------------------
+    # -- IRET ----------------------------------------------------------------------------------------------------------
     @inner
     def merged_flags(cpu, value, size, level):  # type: ignore[no-untyped-def]
         """RFLAGS after popping ``value`` at a privilege level: what it may not change stays."""

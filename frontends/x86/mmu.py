@@ -1,4 +1,4 @@
-"""Page walks (SDM volume 3, chapter 4): no paging, 32-bit, PAE and 4-level, with PSE, NX, WP, SMEP, and the A and D bits.
+"""Page walks (SDM volume 3, chapter 4): no paging, 32-bit, PAE and 4-level; PSE, NX, WP, SMEP, A and D bits.
 
 Table memory outside RAM reads as all ones, which is a reserved-bit fault. Compiled by numba.
 """
@@ -10,22 +10,37 @@ from typing import Any
 
 from frontends.x86 import state as st
 from frontends.x86.common import (
-    CR0, CR0_PG, CR0_WP, CR4, CR4_PAE, CR4_PSE, CR4_SMEP, EFER, EFER_LMA, EFER_NXE, GP, O_ADDRESS, PF_FAULT, canonical, fault,
-)  # fmt: skip
+    CR0,
+    CR0_PG,
+    CR0_WP,
+    CR4,
+    CR4_PAE,
+    CR4_PSE,
+    CR4_SMEP,
+    EFER,
+    EFER_LMA,
+    EFER_NXE,
+    GP,
+    O_ADDRESS,
+    PF_FAULT,
+    canonical,
+    fault,
+)
 from jitrr.engine.constants import EXEC, MAY_EXEC, MAY_READ, MAY_WRITE, PAGE_DIRTY, PAGE_TABLE, WRITE
 from jitrr.engine.native import inner, ld8, ld32, ld64, lsr, st8, st32, st64, ult
 
 P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
 ADDRESS = (1 << st.PHYSICAL_BITS) - 4096
 RESERVED = ((1 << 52) - 1) & -(1 << st.PHYSICAL_BITS)
-O_RAM, O_RAM_SIZE, O_FLAGS, CR3, PDPTE = st.LAYOUT["ram"], st.LAYOUT["ram_size"], st.LAYOUT["page_flags"], st.CR3, st.PDPTE
+O_RAM, O_RAM_SIZE, O_FLAGS = (st.LAYOUT[n] for n in ("ram", "ram_size", "page_flags"))
+CR3, PDPTE = st.CR3, st.PDPTE
 #: Bits of a page-fault error code.
 E_PRESENT, E_WRITE, E_USER, E_RESERVED, E_FETCH = 1, 2, 4, 8, 16
 
 
 @inner
 def entry_cached(cpu, host):  # type: ignore[no-untyped-def]
-    """Whether a TLB may hold a translation made from the entry (or, with 32-bit paging, the entries) at a host address."""
+    """Whether a TLB may hold a translation from the entry (with 32-bit paging: the two entries) at a host address."""
     if ld32(host) & (P | A) == P | A:
         return True
     return ld64(cpu + CR4) & CR4_PAE == 0 and ld32(host + 4) & (P | A) == P | A

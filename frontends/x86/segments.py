@@ -9,9 +9,30 @@ from types import SimpleNamespace
 
 from frontends.x86 import state as st
 from frontends.x86.common import (
-    A_BIG, A_LONG, A_PRESENT, ATTR, BASE, EFER, EFER_LMA, EFLAGS, GP, LIMIT, NP, O_PC, SEL, SS_FAULT, VM, canonical, cpl, fault,
-    is_code64, is_real, pending, set_segment, update_mode,
-)  # fmt: skip
+    A_BIG,
+    A_LONG,
+    A_PRESENT,
+    ATTR,
+    BASE,
+    EFER,
+    EFER_LMA,
+    EFLAGS,
+    GP,
+    LIMIT,
+    NP,
+    O_PC,
+    SEL,
+    SS_FAULT,
+    VM,
+    canonical,
+    cpl,
+    fault,
+    is_code64,
+    is_real,
+    pending,
+    set_segment,
+    update_mode,
+)
 from frontends.x86.services import MISSING, MISSING_CALL_GATE, MISSING_TASK_SWITCH
 from jitrr.engine.constants import CALL_ARCH
 from jitrr.engine.native import helper, inner, ld64, lsr, st64
@@ -267,7 +288,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         done(cpu)
         return result
 
-    # -- far transfers ---------------------------------------------------------------------------------------------------
+    # -- far transfers -------------------------------------------------------------------------------------------------
     @inner
     def check_code(cpu, selector, d):  # type: ignore[no-untyped-def]
         """A descriptor that a far jump or call goes to directly."""
@@ -314,7 +335,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
 
     @inner
     def push_on(cpu, base, limit, attr, sp, size, value, user):  # type: ignore[no-untyped-def]
-        """Push on a stack segment that is not 64-bit; returns the new stack pointer. Nothing once an exception is pending."""
+        """Push on a stack segment that is not 64-bit, unless an exception is pending; returns the new stack pointer."""
         if pending(cpu):
             return sp
         sp = (sp - size) & (0xFFFFFFFF if attr & A_BIG else 0xFFFF)
@@ -431,9 +452,9 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         """On the way out, data segments that the new level may not use become null."""
         for seg in range(6):
             attr = ld64(cpu + ATTR + 8 * seg)
-            if seg != CS and seg != SS and attr & S_BIT and (attr >> 5) & 3 < level:
-                if attr & (CODE | CONFORMING_OR_DOWN) != CODE | CONFORMING_OR_DOWN:
-                    set_segment(cpu, seg, 0, 0, 0, 0)
+            conforming = attr & (CODE | CONFORMING_OR_DOWN) == CODE | CONFORMING_OR_DOWN
+            if seg != CS and seg != SS and attr & S_BIT and (attr >> 5) & 3 < level and not conforming:
+                set_segment(cpu, seg, 0, 0, 0, 0)
         return 0
 
     @inner

@@ -1,4 +1,4 @@
-"""Numbers of the services that Python gives to the system-side helpers: ``host_call(cpu, CALL_ARCH, service, argument)``.
+"""The services Python gives to the system-side helpers: ``host_call(cpu, CALL_ARCH, service, argument)``.
 
 A value goes in and comes back in field ``io_value``; a service that faults leaves the exception pending.
 """

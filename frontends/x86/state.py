@@ -63,7 +63,7 @@ MODE_SS32 = 4  # the stack is 32 bits wide (not in 64-bit mode)
 MODE_FLAT = 8  # CS DS ES SS have base 0 and limit 4 GiB (always in 64-bit mode)
 MODE_USER = 16  # CPL 3
 MODE_REAL = 32  # real or virtual-8086 mode: segment registers load as selector << 4
-MODE_NOFPU = 64  # CR0.EM or CR0.TS: x87 and SSE instructions fault
+MODE_NOFPU = 64  # x87 and SSE need checks: CR0.EM or TS, CR4.OSFXSR clear, or an unmasked exception in MXCSR
 MODE_TRAP = 128  # EFLAGS.TF: one instruction a block, #DB after it
 
 CF, PF, AF, ZF, SF, TF, IF, DF, OF = 1, 4, 16, 64, 128, 256, 512, 1024, 2048

@@ -9,10 +9,44 @@ from types import SimpleNamespace
 
 from frontends.x86 import state as st
 from frontends.x86.common import (
-    ATTR, BASE, CR0, CR0_EM, CR0_MP, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4, CR4_PAE, CR4_PSE, CR4_SMEP, EFER, EFER_LMA, EFER_LME,
-    EFER_NXE, EFER_SCE, EFLAGS, GP, IOPL, LIMIT, O_NOW, O_PC, RF, UD, VM, canonical, cpl, fault, get_flags, is_code64, is_real,
-    pending, set_flags, set_segment, update_mode, A_LONG,
-)  # fmt: skip
+    A_LONG,
+    ATTR,
+    BASE,
+    CR0,
+    CR0_EM,
+    CR0_MP,
+    CR0_PE,
+    CR0_PG,
+    CR0_TS,
+    CR0_WP,
+    CR4,
+    CR4_PAE,
+    CR4_PSE,
+    CR4_SMEP,
+    EFER,
+    EFER_LMA,
+    EFER_LME,
+    EFER_NXE,
+    EFER_SCE,
+    EFLAGS,
+    GP,
+    IOPL,
+    LIMIT,
+    O_NOW,
+    O_PC,
+    RF,
+    UD,
+    VM,
+    canonical,
+    cpl,
+    fault,
+    get_flags,
+    is_code64,
+    pending,
+    set_flags,
+    set_segment,
+    update_mode,
+)
 from frontends.x86.mmu import ADDRESS, RESERVED, P
 from frontends.x86.segments import in_limit, operand_mask
 from frontends.x86.services import ENTROPY, IO_READ, IO_WRITE, MSR_READ, MSR_WRITE, TPR_READ, TPR_WRITE
@@ -41,7 +75,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
     load_as, store_as, translate, translate_last = mmu.load_as, mmu.store_as, mmu.translate, mmu.translate_last
     done, host_call, flush_tlb, merged_flags = mmu.finish, mmu.host_call, mmu.flush_tlb, exceptions.merged_flags
 
-    # -- control registers -----------------------------------------------------------------------------------------------
+    # -- control registers ---------------------------------------------------------------------------------------------
     @inner
     def load_pdptes(cpu, cr3):  # type: ignore[no-untyped-def]
         """PAE: the four entries CR3 points to become registers; -1: #GP, a reserved bit is set in one."""
@@ -102,9 +136,9 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         if value & ~CR4_BITS or (ld64(cpu + EFER) & EFER_LMA and not value & CR4_PAE):
             return fault(cpu, GP, 0)
         paging = ld64(cpu + CR0) & CR0_PG != 0 and ld64(cpu + EFER) & EFER_LMA == 0
-        if paging and value & CR4_PAE and change & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP):
-            if load_pdptes(cpu, ld64(cpu + CR3)) != 0:
-                return -1
+        reload = paging and value & CR4_PAE and change & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)
+        if reload and load_pdptes(cpu, ld64(cpu + CR3)) != 0:
+            return -1
         st64(cpu + CR4, value)
         update_mode(cpu)
         if change & (CR4_PAE | CR4_PSE | CR4_SMEP):
@@ -172,7 +206,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
             st64(cpu + DR + 8 * number, value)
         return done(cpu)
 
-    # -- MSRs ------------------------------------------------------------------------------------------------------------
+    # -- MSRs ----------------------------------------------------------------------------------------------------------
     @inner
     def field_of(msr):  # type: ignore[no-untyped-def]
         """CPU block offset of an MSR that any canonical address may be written to; -1: it is none of those."""
@@ -265,7 +299,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
             host_call(cpu, CALL_ARCH, MSR_WRITE, msr)
         return done(cpu)
 
-    # -- system calls ----------------------------------------------------------------------------------------------------
+    # -- system calls --------------------------------------------------------------------------------------------------
     @inner
     def flat_segments(cpu, selector, stack_selector, code, level):  # type: ignore[no-untyped-def]
         """CS and SS as the fast system calls load them."""
@@ -349,7 +383,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
                 update_mode(cpu)
         return done(cpu)
 
-    # -- CPUID, entropy --------------------------------------------------------------------------------------------------
+    # -- CPUID, entropy ------------------------------------------------------------------------------------------------
     @helper
     def cpuid(cpu):  # type: ignore[no-untyped-def]
         """CPUID from the table of cpuid.py; a leaf that is too high gives the highest basic one."""
@@ -378,7 +412,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         done(cpu)
         return ld64(cpu + O_IO)
 
-    # -- ports -----------------------------------------------------------------------------------------------------------
+    # -- ports ---------------------------------------------------------------------------------------------------------
     @inner
     def may_use_port(cpu, port, size):  # type: ignore[no-untyped-def]
         """IOPL, or the bitmap of a 32- or 64-bit TSS (SDM volume 1, 19.5.2); false with an exception pending."""
@@ -447,6 +481,13 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         st64(cpu + RCX, (old & ~mask) | left if mask == 0xFFFF else left)
         return 1 if left != 0 else 0
 
+    @inner
+    def writable(cpu, address, size, user):  # type: ignore[no-untyped-def]
+        """Whether a store will not fault; false with an exception pending."""
+        if translate(cpu, address, WRITE, user) == -1:
+            return False
+        return (address & 4095) + size <= 4096 or translate_last(cpu, address, size, WRITE, user) != -1
+
     @helper
     def ins(cpu, size, bits, rep):  # type: ignore[no-untyped-def]
         """One iteration of INS; ``bits``: address size. 1: there are more."""
@@ -454,11 +495,10 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         if not (rep and ld64(cpu + RCX) & mask == 0) and may_use_port(cpu, port, size):
             user = 1 if cpl(cpu) == 3 else 0
             address = string_address(cpu, ES, ld64(cpu + RDI) & mask, size)
-            if not pending(cpu) and translate(cpu, address, WRITE, user) != -1:
-                if (address & 4095) + size <= 4096 or translate_last(cpu, address, size, WRITE, user) != -1:
-                    store_as(cpu, address, size, port_read(cpu, port, size), user)
-                    advance(cpu, RDI, size, mask)
-                    more = count_down(cpu, mask, rep)
+            if not pending(cpu) and writable(cpu, address, size, user):
+                store_as(cpu, address, size, port_read(cpu, port, size), user)
+                advance(cpu, RDI, size, mask)
+                more = count_down(cpu, mask, rep)
         done(cpu)
         return more
 

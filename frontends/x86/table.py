@@ -9,7 +9,7 @@ import jitrr.microops.core  # noqa: F401
 
 MODULES = (
     "lift_integer", "lift_shift", "lift_muldiv", "lift_bits", "lift_string", "lift_flow", "lift_flags", "lift_bcd",
-    "lift_system", "lift_sse_move", "lift_sse_int", "lift_sse_float", "lift_mmx", "lift_x87",
+    "lift_system", "lift_segments", "lift_sse_move", "lift_sse_int", "lift_sse_float", "lift_mmx", "lift_x87",
 )  # fmt: skip
 
 for _name in MODULES:
