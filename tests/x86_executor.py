@@ -14,7 +14,7 @@ from frontends.x86 import state as st
 from frontends.x86.frontend import X86Frontend
 from jitrr.engine.engine import Engine
 from jitrr.engine.region_ir import Block, Region
-from jitrr.engine.tier import Tier
+from jitrr.engine.tier import Former, Tier
 from jitrr.engine.worker import compile_region
 
 KERNEL = 0xFFFF_8000_0000_0000
@@ -120,11 +120,10 @@ class EngineExecutor:
             return
         head = engine.translate(int(engine.state["pc"]), phys)
         assert self.tier is not None
-        formed = self.tier.form(head, int(engine.state["pc"]))
-        assert formed is not None
-        _, bits, blocks, heads = formed
+        formed = Former(self.tier, head, int(engine.state["pc"])).form()
+        bits, blocks = formed.request()
         code, linked = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
-        self.tier._install(head, heads, code, linked)
+        self.tier._install(formed, code, linked)
         self.tier.arena.used = self.tier.pool_used = 0
 
     def _put(self, state: X86State, mode: int) -> None:

@@ -328,6 +328,10 @@ class Engine:
         self.call("flush_tlb")
         return pages
 
+    def all_pages_written(self) -> None:
+        """RAM was written from outside, no matter where."""
+        self.page_flags[: self.ram.size >> 12] |= k.PAGE_DIRTY
+
     def pages_replaced(self, pages: np.ndarray) -> None:
         """RAM pages were overwritten from outside."""
         for page in pages:

@@ -26,7 +26,7 @@ _CONSTANT = {"tlb_salt": "i64", "tlb": "ptr", "jc": "ptr", "jc_key": "i64"}
 
 @dataclass(frozen=True)
 class Block:
-    """``cells``: the head cell and all others. ``edges``: index of an exit cell -> the blocks it may lead to, each with
+    """``cells``: the head cell and all others; ``patch``, if not 0, is the number of the cell's literal, from 1. ``edges``: index of an exit cell -> the blocks it may lead to, each with
     whether the jump cache must confirm first that the target is still mapped there."""
 
     cells: np.ndarray
@@ -150,12 +150,19 @@ class RegionEmit(Emit):
     # -- micro-ops -------------------------------------------------------------------------------------------------------
     def source(self, operand: Operand) -> str:
         cell = self.cell()
+        if operand.field == "i" and cell["patch"]:
+            return self.literal(int(cell["patch"]) - 1)
         if operand.field == "i":
             return str(_wrap(int(cell["imm"]), operand.bits))
         offset = int(cell[operand.field])
         if operand.pointer:
             raise _Deopt
         return self.let(f"load {llvm_type(operand.bits)}, ptr {self.pointer(offset)}")
+
+    def literal(self, number: int) -> str:
+        """A constant that is not the same wherever this code is: from the pool, behind the heads."""
+        at = self.let(f"getelementptr i8, ptr %pool, i64 {8 * (len(self.region.blocks) + number)}")
+        return self.let(f"load i64, ptr {at}, !tbaa !11")
 
     def write_dest(self, operand: Operand, value: str) -> None:
         offset, bits = int(self.cell()[operand.field]), operand.bits

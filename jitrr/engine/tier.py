@@ -13,8 +13,10 @@ import select
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
+import msgpack
 import numpy as np
 import xxhash
 
@@ -23,6 +25,7 @@ from jitrr.engine.cells import CELL_SIZE
 from jitrr.engine.worker import message
 from jitrr.microops.table import ROWS
 
+MASK64 = (1 << 64) - 1
 CODE_BYTES = 64 << 20
 MAX_BLOCKS = 24
 MAX_CELLS = 400
@@ -102,14 +105,54 @@ class Worker:
         self.process.wait()
 
 
+@dataclass
+class Formed:
+    """A region as found: its blocks by their heads, and what the worker and the cache need of them."""
+
+    head: int
+    heads: list[int]
+    deltas: list[int]
+    bodies: list[Body]
+    edges: list[dict[int, list[tuple[int, bool]]]]
+    pc_bits: int
+
+    @property
+    def literals(self) -> list[int]:
+        """All blocks' literals, in the order in which the code finds them in the pool behind the heads."""
+        return [value for body in self.bodies for value in body.literals]
+
+    def request(self) -> tuple[int, list[Any]]:
+        """What the worker compiles: cells whose ``patch`` is the number of their literal, counted from 1."""
+        blocks = []
+        before = 0
+        for body, edges, delta in zip(self.bodies, self.edges, self.deltas, strict=True):
+            cells = body.cells.copy()
+            cells["patch"][cells["patch"] != 0] += before
+            before += len(body.literals)
+            blocks.append((cells, edges, delta))
+        return self.pc_bits, blocks
+
+
+@dataclass
+class Body:
+    """A block's cells without addresses: constants that look like kernel addresses are literals, kept apart, so that the
+    same code at another place (KASLR) is the same region."""
+
+    cells: np.ndarray
+    literals: list[int]
+    exits: list[int]
+    digest: bytes
+
+
 class Tier:
-    """Hot regions of one engine. ``threshold``: executions of a block before it is looked at."""
+    """Hot regions of one engine. A block is looked for in the disk cache after ``threshold`` executions and compiled after
+    ``patience``. ``synchronous``: wait for each region (tests)."""
 
     def __init__(self, engine: Any, threshold: int, patience: int, synchronous: bool = False):
         self.engine, self.threshold, self.patience, self.synchronous = engine, threshold, patience, synchronous
         self.arena = CodeArena()
         self.worker: Worker | None = None
-        self.waiting: dict[int, tuple[int, list[int]]] = {}
+        self.waiting: dict[int, Formed] = {}
         self.installed: dict[int, list[int]] = {}  # entry head -> heads of its blocks
         self.users: dict[int, set[int]] = defaultdict(set)  # head -> entries of regions it is part of
         self.asked: set[int] = set()
@@ -124,8 +167,13 @@ class Tier:
         self.far = {numbers[f"gofar{s}"] for s in ("", "32", "16")}
         self.jump = numbers["jump"]
         self.pcrel = {numbers[f"pcrel{s}"] for s in ("", "32", "16")}
-        self._exits = np.array([row.kind == "exit" for row in ROWS])
-        self._branches = np.array([row.kind == "branch" for row in ROWS])
+        self.is_exit, self.is_branch, self.is_near, self.wide_constant = (np.zeros(1 << 16, bool) for _ in range(4))
+        for row in ROWS:
+            self.is_exit[row.number] = row.kind == "exit"
+            self.is_branch[row.number] = row.kind == "branch"
+            self.is_near[row.number] = row.number in self.near
+            wide = any(s.field == "i" and s.bits == 64 for s in row.sources)
+            self.wide_constant[row.number] = wide and row.kind != "exit"
 
     # -- between runs ----------------------------------------------------------------------------------------------------
     def service(self, wait: float = 0.0) -> None:
@@ -152,53 +200,79 @@ class Tier:
             self.worker = None
 
     def _hot(self, head: int, pc: int) -> None:
-        formed = self.form(head, pc)
-        if formed is None:
+        if self._is_stale(head) or head in self.installed:
             return
-        name, pc_bits, blocks, heads = formed
-        entry = cache.load(name)
-        if entry is not None:
-            self._install(head, heads, entry[1:], bool(entry[0]))
-            return
-        if head not in self.asked and self.patience > self.threshold:
+        if head not in self.asked:
             self.asked.add(head)
-            self._cell(head)["imm"] = self.patience - self.threshold
-            return
-        self._request(head, heads, name, pc_bits, blocks)
+            if self._from_cache(head, pc):
+                return
+            # Part of a region already: usually entered through that one's entry, so it may wait.
+            wait = self.patience - self.threshold if head not in self.users else 16 * self.patience
+            if wait > 0:
+                self._cell(head)["imm"] = wait
+                return
+        formed = Former(self, head, pc).form()
+        for part in formed.heads:
+            self.users[part].add(head)
+        self._request(formed)
 
-    def _request(self, head: int, heads: list[int], name: str, pc_bits: int, blocks: list[Any]) -> None:
+    def _from_cache(self, head: int, pc: int) -> bool:
+        """Put a region in place that an earlier run compiled for this block, if all its blocks are the same here."""
+        body = self.body(head)
+        data = cache.load(self._name(body, head))
+        if data is None:
+            return False
+        deltas, digests, linked, code = msgpack.unpackb(data)
+        former = Former(self, head, pc)
+        heads = [head] + [former.find((pc + delta) & former.mask) for delta in deltas[1:]]
+        if not all(heads):
+            return False
+        bodies = [self.body(h) for h in heads]
+        if [b.digest for b in bodies] != digests:
+            return False
+        self._install(Formed(head, heads, deltas, bodies, [], former.bits), code, linked)
+        return True
+
+    def _name(self, body: Body, head: int) -> str:
+        return cache.key("region", self.engine.frontend.name, body.digest, str(self.mode_of(head)))
+
+    def _request(self, formed: Formed) -> None:
         if self.worker is None:
             self.worker = Worker(self.engine.frontend.name)
         self.number += 1
-        self.waiting[self.number] = head, heads
-        self.worker.send((self.number, name, pc_bits, blocks))
+        self.waiting[self.number] = formed
+        self.worker.send((self.number, *formed.request()))
         if self.synchronous:
             self.finish()
 
     def _arrived(self, number: int, code: bytes | None, linked: Any) -> None:
-        head, heads = self.waiting.pop(number, (0, []))
-        if not head:
+        formed = self.waiting.pop(number, None)
+        if formed is None:
             return
         if code is None:
             self.failures.append(str(linked))
             return
-        self._install(head, heads, code, bool(linked))
+        digests = [b.digest for b in formed.bodies]
+        entry = msgpack.packb((formed.deltas, digests, bool(linked), code))
+        cache.store(self._name(formed.bodies[0], formed.head), entry)
+        self._install(formed, code, bool(linked))
 
-    def _install(self, head: int, heads: list[int], code: bytes, linked: bool) -> None:
-        if any(self._is_stale(h) for h in heads):
+    def _install(self, formed: Formed, code: bytes, linked: bool) -> None:
+        if any(self._is_stale(h) for h in formed.heads):
             return
+        pool = [*formed.heads, *(value & MASK64 for value in formed.literals)]
         address = self._link(code) if linked else self.arena.add(code)
-        if address is None or self.pool_used + len(heads) > len(self.pool_words):
+        if address is None or self.pool_used + len(pool) > len(self.pool_words):
             return
         at = self.pool_used
-        self.pool_words[at : at + len(heads)] = heads
-        self.pool_used += len(heads)
-        cell = self._cell(head)
+        self.pool_words[at : at + len(pool)] = pool
+        self.pool_used += len(pool)
+        cell = self._cell(formed.head)
         cell["imm"] = self.pools.address + 8 * at
         cell["handler"] = address
-        self.installed[head] = heads
-        for h in heads:
-            self.users[h].add(head)
+        self.installed[formed.head] = formed.heads
+        for h in formed.heads:
+            self.users[h].add(formed.head)
         self.engine.counters["regions"] += 1
 
     def _link(self, image: bytes) -> int:
@@ -207,8 +281,10 @@ class Tier:
     # -- invalidation ----------------------------------------------------------------------------------------------------
     def forget(self, head: int) -> None:
         """A block is stale: so are the regions it is part of."""
+        self.asked.discard(head)
         for entry in self.users.pop(head, ()):
             if self.installed.pop(entry, None) is not None and entry != head and not self._is_stale(entry):
+                self.asked.discard(entry)
                 cell = self._cell(entry)
                 cell["imm"] = self.threshold
                 cell["handler"] = self.engine.native["head"]
@@ -227,12 +303,11 @@ class Tier:
     def _cell(self, address: int) -> Any:
         return self.engine.cells[(address - self.engine.arena.address) // CELL_SIZE]
 
-    # -- regions ---------------------------------------------------------------------------------------------------------
-    def form(self, head: int, pc: int) -> tuple[str, int, list[Any], list[int]] | None:
-        """(cache name, pc bits, blocks for the worker, their heads) of the region entered at ``head``, whose pc is ``pc``."""
-        if self._is_stale(head):
-            return None
-        return _Former(self, head, pc).form()
+    # -- blocks ----------------------------------------------------------------------------------------------------------
+    def mode_of(self, head: int) -> int:
+        """Translation mode of a block: its head cell keeps ``phys | mode << 44`` in its second word."""
+        start = (head - self.engine.arena.address) // CELL_SIZE
+        return int(self.engine.cells[start : start + 1].view(np.uint64)[1]) >> 44 & 255
 
     def worth(self, head: int) -> bool:
         """A block that has been run often enough to be part of a region."""
@@ -242,38 +317,36 @@ class Tier:
             return False
         return handler != self.engine.native["head"] or int(cell["imm"]) < self.threshold - self.threshold // 16
 
-    def block_cells(self, head: int) -> tuple[np.ndarray, list[int]]:
-        """All cells of a block, and the indexes of its exits."""
+    def link(self, head: int, index: int) -> int:
+        """Head cell that a near goto leads to, or 0 where it has not been taken yet."""
+        start = (head - self.engine.arena.address) // CELL_SIZE + index
+        return int(self.engine.cells[start : start + 1].view(np.uint64)[1])
+
+    def body(self, head: int) -> Body:
+        """A block's cells without addresses."""
         start = (head - self.engine.arena.address) // CELL_SIZE
         window = self.engine.cells[start : start + 400]
         ops = window["op"]
-        i = 1
-        while True:
-            op = int(ops[i])
-            if self._exits[op]:
-                return window[: i + 1], [i]
-            if self._branches[op]:
-                return window[: i + 3], [i + 1, i + 2]
-            i += 1
-
-    def normalised(self, cells: np.ndarray) -> np.ndarray:
-        """A copy without addresses."""
-        out = cells.copy()
-        out["handler"] = 0
-        out[0]["imm"] = 0
-        for name in ("d", "a", "b", "c"):
-            out[0][name] = 0
-        for cell in out[1:]:
-            if int(cell["op"]) in self.near:
-                for name in ("d", "a", "b", "c"):
-                    cell[name] = 0
-        out["patch"] = 0
-        return out
+        ends = np.flatnonzero(self.is_exit[ops[1:]] | self.is_branch[ops[1:]])
+        last = int(ends[0]) + 1
+        exits = [last + 1, last + 2] if self.is_branch[ops[last]] else [last]
+        cells = window[: exits[-1] + 1].copy()
+        words = cells.view(np.uint64).reshape(-1, 4)
+        words[:, 0] = 0
+        words[0, 1:3] = 0
+        near = self.is_near[ops[exits]]
+        words[[i for i, is_near in zip(exits, near, strict=True) if is_near], 1] = 0
+        cells["patch"][1:] = 0
+        imm = cells["imm"]
+        like_address = (imm < -0x1000000) & (imm >= -0x80000000) & self.wide_constant[ops[: len(cells)]]
+        wide = np.flatnonzero(like_address)
+        literals = imm[wide].tolist()
+        imm[wide] = 0
+        cells["patch"][wide] = np.arange(1, len(wide) + 1)
+        return Body(cells, literals, exits, xxhash.xxh3_128_digest(cells.tobytes()))
 
 
-
-
-class _Former:
+class Former:
     """Collects the blocks of one region, breadth first, along jumps whose target is known."""
 
     def __init__(self, tier: Tier, head: int, pc: int):
@@ -283,47 +356,39 @@ class _Former:
         self.heads, self.deltas, self.index = [head], [0], {head: 0}
         self.total = 0
         self.return_sites: list[int] = []
-        mode = (int(self._cell(head).view(np.uint8)[8:16].view(np.uint64)[0]) >> 44) & 255
-        self.mode = mode
-        self.bits = (64, 32, 16)[self.engine.frontend.goto_kind(mode)]
+        self.mode = tier.mode_of(head)
+        self.bits = (64, 32, 16)[self.engine.frontend.goto_kind(self.mode)]
         self.mask = (1 << self.bits) - 1
 
-    def _cell(self, head: int) -> np.ndarray:
-        start = (head - self.engine.arena.address) // CELL_SIZE
-        return self.engine.cells[start : start + 1]
-
-    def form(self) -> tuple[str, int, list[Any], list[int]]:
-        bodies = []
+    def form(self) -> Formed:
+        bodies: list[Body] = []
+        edges = []
         while len(bodies) < len(self.heads):
-            cells, exits = self.tier.block_cells(self.heads[len(bodies)])
-            self.total += len(cells)
-            bodies.append((cells, self._follow(len(bodies), cells, exits)))
-        blocks = []
-        for number, (cells, edges) in enumerate(bodies):
-            if int(cells[-1]["op"]) == self.tier.jump:
-                edges = {len(cells) - 1: self._returns()}
-            blocks.append((self.tier.normalised(cells), edges, self.deltas[number]))
-        key = xxhash.xxh3_128(bytes([self.bits]))
-        for cells, edges, delta in blocks:
-            key.update(cells.tobytes() + repr((sorted(edges.items()), delta)).encode())
-        return cache.key("region", self.engine.frontend.name, key.digest()), self.bits, blocks, self.heads
+            body = self.tier.body(self.heads[len(bodies)])
+            self.total += len(body.cells)
+            edges.append(self._follow(len(bodies), body))
+            bodies.append(body)
+        for number, body in enumerate(bodies):
+            if int(body.cells[-1]["op"]) == self.tier.jump:
+                edges[number] = {len(body.cells) - 1: self._returns()}
+        return Formed(self.heads[0], self.heads, self.deltas, bodies, edges, self.bits)
 
-    def _follow(self, number: int, cells: np.ndarray, exits: list[int]) -> dict[int, list[tuple[int, bool]]]:
+    def _follow(self, number: int, body: Body) -> dict[int, list[tuple[int, bool]]]:
         """Edges of a block: cell index -> [(block, guarded)]."""
         edges: dict[int, list[tuple[int, bool]]] = {}
-        for i in exits:
-            op = int(cells[i]["op"])
-            delta = self.deltas[number] + int(cells[i]["imm"])
+        for i in body.exits:
+            op = int(body.cells[i]["op"])
+            delta = self.deltas[number] + int(body.cells[i]["imm"])
             if op in self.tier.near:
-                target, guarded = int.from_bytes(cells[i : i + 1].tobytes()[8:16], "little"), False
+                target, guarded = self.tier.link(self.heads[number], i), False
             elif op in self.tier.far:
-                target, guarded = self._find((self.pc + delta) & self.mask), True
+                target, guarded = self.find((self.pc + delta) & self.mask), True
             else:
                 continue
             if target and self._include(target, delta):
                 edges[i] = [(self.index[target], guarded)]
         if edges:
-            self._return_site(number, cells)
+            self._return_site(number, body.cells)
         return edges
 
     def _include(self, head: int, delta: int) -> bool:
@@ -336,8 +401,8 @@ class _Former:
         self.deltas.append(delta)
         return True
 
-    def _find(self, pc: int) -> int:
-        """Head of the block at a virtual pc, if it is mapped and translated."""
+    def find(self, pc: int) -> int:
+        """Head of the block at a virtual pc, if it is mapped and translated, else 0."""
         phys = self.engine.peek_code(pc)
         return 0 if phys is None else self.engine.call("find_block", phys | self.mode << 44)
 
@@ -346,7 +411,7 @@ class _Former:
         length = int(cells[0]["patch"])
         pushed = [int(c["imm"]) for c in cells[-4:] if int(c["op"]) in self.tier.pcrel]
         delta = self.deltas[number] + length
-        if length in pushed and (target := self._find((self.pc + delta) & self.mask)) and self._include(target, delta):
+        if length in pushed and (target := self.find((self.pc + delta) & self.mask)) and self._include(target, delta):
             self.return_sites.append(self.index[target])
 
     def _returns(self) -> list[tuple[int, bool]]:

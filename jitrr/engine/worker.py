@@ -1,6 +1,6 @@
 """The compile worker: a process of its own that turns regions into machine code, so that the guest keeps running.
 
-Reads length-prefixed pickles ``(number, name, pc_bits, blocks)`` from standard input and writes ``(number, code, linked)``:
+Reads length-prefixed pickles ``(number, pc_bits, blocks)`` from standard input and writes ``(number, code, linked)``:
 ``code`` is position-independent machine code, or with ``linked`` an object image to link, or None when it cannot be compiled.
 """
 
@@ -12,7 +12,6 @@ import struct
 import sys
 from typing import IO, Any
 
-from jitrr.engine import cache
 from jitrr.engine.codegen import compile_region_ir
 from jitrr.engine.object_file import plain_code
 from jitrr.engine.region_ir import Block, Region, generate
@@ -41,11 +40,6 @@ def compile_region(frontend: Any, region: Region) -> tuple[bytes, bool]:
     return (image, True) if code is None else (code, False)
 
 
-def encode_entry(code: bytes, linked: bool) -> bytes:
-    """A region as the disk cache keeps it."""
-    return bytes([linked]) + code
-
-
 def main() -> None:
     """Serve until standard input ends."""
     from jitrr.engine.frontends import load_frontend
@@ -53,14 +47,13 @@ def main() -> None:
     frontend = load_frontend(sys.argv[1])
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while (request := read_message(source)) is not None:
-        number, name, pc_bits, blocks = request
+        number, pc_bits, blocks = request
         region = Region([Block(*b) for b in blocks], pc_bits)
         try:
             code, linked = compile_region(frontend, region)
         except Exception as error:  # a region that cannot be compiled stays with the interpreter; the reason is reported
             reply = message((number, None, f"{type(error).__name__}: {error}"))
         else:
-            cache.store(name, encode_entry(code, linked))
             reply = message((number, code, linked))
         try:
             target.write(reply)
