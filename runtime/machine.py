@@ -1,7 +1,7 @@
 """A whole machine: engine, processor, board and border, and the loop that keeps them at exact instruction counts.
 
-The loop stops the engine at every deadline and known event, exactly; what happens *at* an instruction count (input, timers,
-interrupts) happens after a run that ended there, so that the state at N is always the one before anything at N.
+The loop stops the engine at every deadline and known event, exactly; what happens *at* an instruction count (input,
+timers, interrupts) happens after a run that ended there, so that the state at N is always the one before anything at N.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ POLL_SECONDS = 0.01
 CACHED_AFTER, COMPILE_AFTER = 2_000, 20_000
 
 
-def make_machine(config: MachineConfig, border: Any) -> PcMachine:
-    """The machine a configuration describes, switched on, at icount 0."""
+def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int] | None = None) -> PcMachine:
+    """The machine a configuration describes, switched on, at icount 0. ``thresholds`` replaces CACHED_AFTER and
+    COMPILE_AFTER; like the tier, it never changes the outcome."""
     if config.arch != "x86_64" or config.machine != "pc":
         raise ConfigError(f"--arch {config.arch} --machine {config.machine} is not there yet: use --arch x86_64")
     if config.smp != 1:
         raise ConfigError("more than one processor is not there yet: use --smp 1")
-    return PcMachine(config, border)
+    return PcMachine(config, border, thresholds)
 
 
 class PcMachine:
     """One x86 processor on the ``pc`` board. Also the processor's pins and its services."""
 
-    def __init__(self, config: MachineConfig, border: Any):
+    def __init__(self, config: MachineConfig, border: Any, thresholds: tuple[int, int] | None = None):
         from frontends.x86.cpu import X86Cpu
         from frontends.x86.frontend import X86Frontend
         from runtime.machines.pc import PcBoard
@@ -67,13 +68,13 @@ class PcMachine:
         self.cpu = X86Cpu(self.engine, self, config.shift)
         self._io_read, self._io_write = self.board.io.read, self.board.io.write
         self._mmio_read, self._mmio_write = self.board.mmio.read, self.board.mmio.write
-        self._set_tier(config.tier)
+        self._set_tier(config.tier, thresholds)
         self.switch_on()
 
-    def _set_tier(self, tier: str) -> None:
+    def _set_tier(self, tier: str, thresholds: tuple[int, int] | None) -> None:
         if tier == "interp":
             return
-        first, then = (CACHED_AFTER, COMPILE_AFTER) if tier == "auto" else (2, 2)
+        first, then = thresholds or ((CACHED_AFTER, COMPILE_AFTER) if tier == "auto" else (2, 2))
         self.engine.tier = Tier(self.engine, first, then, synchronous=tier == "jit")
 
     def close(self) -> None:
@@ -81,18 +82,18 @@ class PcMachine:
         if self.engine.tier is not None:
             self.engine.tier.close()
 
-    # -- switching on ----------------------------------------------------------------------------------------------------
+    # -- switching on --------------------------------------------------------------------------------------------------
     def switch_on(self) -> None:
         """Power-on or reset: devices, processor, and the kernel placed in RAM again."""
         from runtime.machines.boot import load_guest
 
         self.board.reset()
-        self.halted = False
+        self.halted = self._nmi = False
         self.cpu.reset()
         load_guest(self.config, self.ram, self.board, self.cpu)
         self.engine.flush_code()
 
-    # -- time ------------------------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------------
     def _icount(self) -> int:
         """Exact at every moment, also inside a device access."""
         return self.words[self._at_now] if self._calling else self.icount
@@ -109,7 +110,7 @@ class PcMachine:
         if self._calling and icount < self._budget_end:
             self.words[self._at_leave] |= 3
 
-    # -- pins ------------------------------------------------------------------------------------------------------------
+    # -- pins ----------------------------------------------------------------------------------------------------------
     def set_intr(self, level: bool) -> None:
         """An interrupt waits (or no longer does)."""
         self.intr = level
@@ -129,7 +130,7 @@ class PcMachine:
         self._ending = Stop(StopReason.POWER_OFF, 0)
         self.words[self._at_leave] |= 3
 
-    # -- callbacks of generated code -------------------------------------------------------------------------------------
+    # -- callbacks of generated code -----------------------------------------------------------------------------------
     def _host_call(self, kind: int, a: int, b: int) -> int:
         self._calling = True
         try:
@@ -143,7 +144,7 @@ class PcMachine:
         finally:
             self._calling = False
 
-    # -- processor services ----------------------------------------------------------------------------------------------
+    # -- processor services --------------------------------------------------------------------------------------------
     def io_read(self, port: int, size: int) -> int:
         return self._io_read(port, size)
 
@@ -157,7 +158,7 @@ class PcMachine:
     def apic(self) -> Any:
         return self.board.apic
 
-    # -- running ---------------------------------------------------------------------------------------------------------
+    # -- running -------------------------------------------------------------------------------------------------------
     def run_to(self, icount: int) -> Stop:
         """See runtime.machine_api.Machine."""
         boundary = True
@@ -180,7 +181,9 @@ class PcMachine:
             if self._reset_wanted:
                 self._reset_wanted = False
                 self.switch_on()
-            self._take_interrupts(now)
+                self.engine.all_pages_written()
+            if not self._take_interrupts(now):
+                return Stop(StopReason.CRASHED, now, self.cpu.describe_shutdown())
             if self.halted:
                 self._idle(now, icount)
                 boundary = True
@@ -215,13 +218,15 @@ class PcMachine:
             return Stop(StopReason.CRASHED, self.icount, self.cpu.describe_shutdown())
         return None
 
-    def _take_interrupts(self, now: int) -> None:
-        if self._nmi:
+    def _take_interrupts(self, now: int) -> bool:
+        """False: delivering one ended in a triple fault."""
+        if self._nmi and not self.cpu.nmi_blocked:
             self._nmi = self.halted = False
-            self.cpu.interrupt(2)
-        elif self.intr and self.cpu.interrupts_enabled and self.words[self._at_shadow] != now:
+            return self.cpu.interrupt(2)
+        if self.intr and self.cpu.interrupts_enabled and self.words[self._at_shadow] != now:
             self.halted = False
-            self.cpu.interrupt(self.board.acknowledge())
+            return self.cpu.interrupt(self.board.acknowledge())
+        return True
 
     def _idle(self, now: int, icount: int) -> None:
         """Halted: icount goes on to what comes next."""
@@ -234,7 +239,7 @@ class PcMachine:
         stop, self._ending = Stop(self._ending.reason, now, self._ending.message), None
         return stop
 
-    # -- state -----------------------------------------------------------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------------------------------------
     def cpu_state(self) -> bytes:
         flags = bytes([self.halted, self._nmi, self._reset_wanted, self.words[self._at_shadow] == self.icount])
         return flags + self.cpu.state_bytes()
@@ -260,5 +265,3 @@ class PcMachine:
 
     def ram_replaced(self, pages: np.ndarray) -> None:
         self.engine.pages_replaced(pages)
-
-

@@ -66,7 +66,7 @@ from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
 CS, SS, DS, ES, FS, GS, TR = st.CS, st.SS, st.DS, st.ES, st.FS, st.GS, st.TR
 CR2, IDTR_BASE, IDTR_LIMIT = st.CR2, st.IDTR_BASE, st.IDTR_LIMIT
-O_NMI, O_TRAP, DR6 = st.NMI_BLOCKED, st.TRAP_PENDING, st.DR + 48
+O_NMI, O_TRAP, O_LEAVE, DR6 = st.NMI_BLOCKED, st.TRAP_PENDING, st.LAYOUT["leave"], st.DR + 48
 #: A vector of ``deliver`` that is an external interrupt's, and the error code that marks a single-step trap.
 EXTERNAL, SINGLE_STEP = 256, -2
 DR6_BS = 0x4000
@@ -445,8 +445,9 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             iret_real(cpu, bits >> 3)
         else:
             iret_protected(cpu, bits >> 3)
-        if not pending(cpu):
+        if not pending(cpu) and ld64(cpu + O_NMI) != 0:
             st64(cpu + O_NMI, 0)
+            st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)  # another NMI may be waiting
         return done(cpu)
 
     return SimpleNamespace(merged_flags=merged_flags)
