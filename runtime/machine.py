@@ -24,7 +24,7 @@ from runtime.machine_api import Stop, StopReason
 SLICE = 4_000_000
 POLL_SECONDS = 0.01
 #: Executions of a block before the disk cache is asked for it, and before it is compiled.
-CACHED_AFTER, COMPILE_AFTER = 2_000, 20_000
+CACHED_AFTER, COMPILE_AFTER = 1_000, 8_000
 
 
 def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int] | None = None) -> PcMachine:
@@ -78,9 +78,8 @@ class PcMachine:
         self.engine.tier = Tier(self.engine, first, then, synchronous=tier == "jit")
 
     def close(self) -> None:
-        """End the compile worker."""
-        if self.engine.tier is not None:
-            self.engine.tier.close()
+        """Keep what was translated for the next run, end the compile worker."""
+        self.engine.close()
 
     # -- switching on --------------------------------------------------------------------------------------------------
     def switch_on(self) -> None:

@@ -15,12 +15,11 @@ from jitrr.engine.cells import CELL, CELL_SIZE, HEAD_OFF
 from jitrr.engine.exits import Exit
 from jitrr.engine.frontend import Frontend
 from jitrr.engine.layout import MAX_SIZE
+from jitrr.engine.templates import Templates, signed
 from jitrr.microops.table import ROWS, UOp
 
 ARENA_BYTES = 192 << 20
-TEMPLATE_BYTES = 32 << 20
 BLOCK_TABLE = 1 << 19
-TEMPLATE_TABLE = 1 << 18
 MASK64 = (1 << 64) - 1
 _I64 = ctypes.c_int64
 _EXITS = {int(e): e for e in Exit}
@@ -53,8 +52,8 @@ class Engine:
         self.state = np.frombuffer(self.block.map, self.layout.dtype())[0]
         self.words = np.frombuffer(self.block.map, np.uint64)
         self._quads = memoryview(self.block.map).cast("Q")
-        self._at_ic, self._at_limit, self._at_reason, self._at_leave, self._at_pc, self._at_arg, self._at_io = (
-            self.layout[n] // 8 for n in ("ic", "limit", "exit_reason", "leave", "pc", "exit_arg", "io_value")
+        self._at_ic, self._at_limit, self._at_reason, self._at_leave, self._at_pc, self._at_arg, self._at_io, self._at_mode = (
+            self.layout[n] // 8 for n in ("ic", "limit", "exit_reason", "leave", "pc", "exit_arg", "io_value", "mode")
         )
         self.ram = self.new_memory(ram_size)
         self.page_flags = self.new_memory(max(ram_size >> 12, 4096)).array
@@ -95,9 +94,7 @@ class Engine:
             table[row.number] = self.native[f"op_{row.name}"]
         self.arena = self.new_memory(ARENA_BYTES)
         self.cells = np.frombuffer(self.arena.map, CELL)
-        self.templates = self.new_memory(TEMPLATE_BYTES)
-        self.template_cells = np.frombuffer(self.templates.map, CELL)
-        self.template_used = 0
+        self.templates = Templates(self)
         self.arena_used = CELL_SIZE
         self.block_table = self.new_memory(BLOCK_TABLE * 16)
         self.smc = self.new_memory(4096)
@@ -120,15 +117,21 @@ class Engine:
         s["block_table"], s["block_mask"] = self.block_table.address, BLOCK_TABLE - 1
         s["scratch"] = self.new_memory(k.SCRATCH_BYTES).address
         s["handlers"] = handlers.address
-        s["templates"] = self.new_memory(TEMPLATE_TABLE * k.TEMPLATE_ENTRY).address
-        s["template_mask"] = TEMPLATE_TABLE - 1
         s["h_head"], s["h_stopped"], s["h_short"] = (self.native[n] for n in ("head", "stopped", "short"))
         s["host_call"] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         s["exc_vector"] = MASK64
         s["shadow"] = MASK64
         s["linear_mask"] = MASK64
         s["hot_reset"] = 1 << 62
+        self._build_block, self._insert_block = self._functions["build_block"], self._functions["insert_block"]
+        self.templates.load()
         self.blocks_on_page: dict[int, list[tuple[int, int]]] = defaultdict(list)
+
+    def close(self) -> None:
+        """Keep what was learned for the next run, and end the compile worker."""
+        self.templates.save()
+        if self.tier is not None:
+            self.tier.close()
 
     # -- helpers and callbacks -------------------------------------------------------------------------------------------
     def call(self, name: str, *args: int) -> int:
@@ -177,64 +180,44 @@ class Engine:
                 return _EXITS[reason]
 
     def _linear_pc(self) -> int:
-        return _signed((int(self.state["code_base"]) + int(self.state["pc"])) & int(self.state["linear_mask"]))
+        return signed((int(self.state["code_base"]) + int(self.state["pc"])) & int(self.state["linear_mask"]))
 
     # -- translation -----------------------------------------------------------------------------------------------------
     def translate(self, pc: int, phys: int) -> int:
         """Build the block at ``pc`` (physical address ``phys``) under the current mode; returns its head cell."""
-        ram_size = self.ram.size
-        if phys >= ram_size:
+        if phys >= self.ram.size:
             raise MissingInstruction(f"code at physical address {phys:#x} is outside RAM (pc {pc:#x})")
         if self.arena_used + (1 << 16) > ARENA_BYTES:
             self.flush_code()
-        mode = int(self.state["mode"])
+        mode = self._quads[self._at_mode]
         out = self.arena.address + self.arena_used
         available = 4096 - (phys & 4095)
         count = self._build(self.ram.address + phys, available, phys, mode, out)
         if count == k.NEED_PYTHON:
             count = self._build_odd(pc, phys, mode, out, available)
         self.arena_used += CELL_SIZE * (count + 1)
-        self.register_block(phys, mode, out)
+        self._register_block(phys, mode, out)
         self.counters["blocks"] += 1
         return out
 
-    def register_block(self, phys: int, mode: int, out: int) -> None:
+    def _register_block(self, phys: int, mode: int, out: int) -> None:
         key = phys | mode << 44
-        if self.call("insert_block", _signed(key), out):
+        if self._insert_block(self.base, key - (1 << 64) if key >> 63 else key, out):
             self.flush_code()
             return
         self.blocks_on_page[phys >> 12].append((out, key))
 
     def _build(self, code: int, available: int, phys: int, mode: int, out: int, most: int = 0) -> int:
         """Native build, lifting missing templates on demand."""
-        packed = mode | self.frontend.goto_kind(mode) << 8 | (most or self.frontend.most(mode)) << 16
-        build = self._functions["build_block"]
+        frontend = self.frontend
+        packed = mode | frontend.goto_kind(mode) << 8 | (most or frontend.most(mode)) << 16
         while True:
-            count = build(self.base, code, available, phys, packed, out, self.info.address)
+            count = self._build_block(self.base, code, available, phys, packed, out, self.info.address)
             if count != k.NEED_TEMPLATE:
                 return count
             at = code + int(self.info_words[k.S_OFF // 8])
             length = int(self.info_words[k.S_LENGTH // 8])
-            self.add_template(ctypes.string_at(at, length), mode)
-
-    def add_template(self, code: bytes, mode: int) -> None:
-        """Lift the instruction the splitter has just described in ``info``."""
-        uops, ends = self.frontend.lift(code, mode, self.info_words)
-        low, high = int(self.info_words[0]), int(self.info_words[1])
-        address = self.encode(uops)
-        self.call("add_template", low, high, address, len(uops) | (1 << 16 if ends else 0))
-        self.counters["templates"] += 1
-
-    def encode(self, uops: list[UOp]) -> int:
-        """Append micro-ops to the template store; address of the first cell."""
-        rows = self.frontend.row_numbers
-        at = self.template_used
-        if (at + len(uops) + 1) * CELL_SIZE > TEMPLATE_BYTES:
-            raise MemoryError("the template store is full")
-        for i, u in enumerate(uops):
-            self.template_cells[at + i] = (0, u.d, u.a, u.b, u.c, _signed(u.imm.value), 0, 0, rows[u.name], u.imm.patch)
-        self.template_used += len(uops)
-        return self.templates.address + at * CELL_SIZE
+            self.templates.lift(ctypes.string_at(at, length), mode, self.info_words)
 
     def _build_odd(self, pc: int, phys: int, mode: int, out: int, available: int) -> int:
         """An instruction that crosses its page, or that the splitter does not understand: a block of its own."""
@@ -273,7 +256,7 @@ class Engine:
         self.cells[head] = (self.native["head"], 0, 0, 0, 0, 1 << 62, 1, HEAD_OFF, HEAD_OFF, length)
         for i, u in enumerate(uops):
             self.cells[head + 1 + i] = (
-                self.native[f"op_{u.name}"], u.d, u.a, u.b, u.c, _signed(u.imm.value), 1, 0, rows[u.name], 0,
+                self.native[f"op_{u.name}"], u.d, u.a, u.b, u.c, signed(u.imm.value), 1, 0, rows[u.name], 0,
             )  # fmt: skip
         self.cells[head + 1 + len(uops)]["off"] = HEAD_OFF
         self.call("mark_page", phys & -4096, k.PAGE_CODE)
@@ -302,7 +285,7 @@ class Engine:
         self.counters["invalidated"] += 1
         for cell, key in self.blocks_on_page.pop(page, ()):
             self.cells[(cell - self.arena.address) // CELL_SIZE]["handler"] = stale
-            self.call("insert_block", _signed(key), 0)
+            self.call("insert_block", signed(key), 0)
             if self.tier is not None:
                 self.tier.forget(cell)
         self.page_flags[page] &= 0xFF ^ k.PAGE_CODE
@@ -338,9 +321,3 @@ class Engine:
             if self.page_flags[page] & k.PAGE_CODE:
                 self.invalidate_page(int(page))
         self.call("flush_tlb")
-
-
-def _signed(value: int) -> int:
-    value &= MASK64
-    return value - (1 << 64) if value >> 63 else value
-
