@@ -25,7 +25,7 @@ mov movabs movzx movsx movsxd lea xchg bswap add or adc sbb and sub xor cmp test
 cmpxchg16b push pop pushaw pushal popaw popal leave enter cbw cwde cdqe cwd cdq cqo xlatb movnti shl sal shr sar rol ror
 rcl rcr shld shrd mul imul div idiv bt bts btr btc bsf bsr popcnt crc32 jmp call ret loop loope loopne jcxz jecxz jrcxz
 bound nop pause lfence mfence sfence prefetchnta prefetcht0 prefetcht1 prefetcht2 prefetchw prefetch clflush clc stc cmc
-cld std lahf sahf daa das aaa aas aam aad endbr32 endbr64
+cld std lahf sahf arpl daa das aaa aas aam aad endbr32 endbr64
 """
 INTEGER = frozenset(NAMES.split())
 FAMILIES = re.compile(r"(cmov|set|j)[a-z]+$")

@@ -60,6 +60,15 @@ def _found(e: Any, result: str) -> None:
     set_bits(e, e.bin("or", 64, e.bin("and", 64, arithmetic(e), st.ARITH & ~st.ZF), found))
 
 
+def _raised_rpl(e: Any, old: str, other: str) -> str:
+    """A selector with the other's RPL, or -1 where that is not higher."""
+    level = e.bin("and", 16, other, 3)
+    higher = e.icmp("ugt", 16, level, e.bin("and", 16, old, 3))
+    raised = e.bin("or", 16, e.bin("and", 16, old, 0xFFFC), level)
+    return e.select(higher, 64, e.zext(16, raised), -1)
+
+
+row("x86_raised_rpl", "d64 <- a16 b16", _raised_rpl, cold=True)
 row("x86_found", "a64", _found, cold=True)
 rows("x86_keep_found{w}", (16, 64), "d{w} <- a{w} b64",
      lambda e, w, a, b: e.select(e.icmp("sge", 64, b, 0), w, e.trunc(64, b, w), a), cold=True)  # fmt: skip
@@ -148,6 +157,18 @@ def verify(i: Insn) -> None:
     t = i.temp()
     i.emit("x86_segment_query", t, i.read(0, 16), imm=VERR if i.name == "verr" else VERW)
     i.emit("x86_found", 0, t)
+
+
+@lifts("arpl")
+def adjust_rpl(i: Insn) -> None:
+    """ARPL: raise the requested level of a selector to that of another."""
+    protected(i)
+    raised, t = i.temp(), i.temp()
+    old = i.read(0, 16)
+    i.emit("x86_raised_rpl", raised, old, i.reg(1))
+    i.emit("x86_keep_found16", t, old, raised)
+    i.write(0, t, 16)
+    i.emit("x86_found", 0, raised)
 
 
 @lifts("sgdt", "sidt")

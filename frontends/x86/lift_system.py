@@ -187,9 +187,10 @@ def lmsw(i: Insn) -> None:
     i.sync()
 
 
-@lifts("invlpg", "wbinvd", "invd")
+@lifts("invlpg", "wbinvd", "invd", "wbnoinvd")
 def no_effect(i: Insn) -> None:
-    """INVLPG, WBINVD, INVD: there is no cache, and the TLB never differs from the tables."""
+    """INVLPG, WBINVD (and WBNOINVD, which is not announced and so the same), INVD: there is no cache, and the TLB never
+    differs from the tables."""
     if i.name == "invlpg" and not i.is_mem(0):
         raise Undefined
     privileged(i)

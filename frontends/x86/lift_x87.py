@@ -209,7 +209,7 @@ for _n, (_true, _false) in enumerate((("b", "ae"), ("z", "nz"), ("be", "a"), ("p
 
 
 def _nothing(x: X87) -> None:
-    """FNOP."""
+    """FNOP, and FENI, FDISI and FSETPM of earlier coprocessors."""
 
 
 def _store_status_ax(x: X87) -> None:
@@ -246,6 +246,8 @@ def _image(name: str, extra: int, write: bool) -> Lift:
 
 
 with_register(0xD9, 0xD0, _nothing, every=False)
+for _modrm in (0xE0, 0xE1, 0xE4):
+    with_register(0xDB, _modrm, _nothing, every=False, control=True, waits=False)
 with_register(0xD9, 0xF6, simple("x87_decstp"), every=False)
 with_register(0xD9, 0xF7, simple("x87_incstp"), every=False)
 with_register(0xDD, 0xC0, _by_index("x87_free"))
@@ -274,10 +276,11 @@ def lift_wait(i: Insn) -> None:
 #: What Capstone calls them; which one it is says the opcode.
 NAMES = """
 f2xm1 fabs fadd faddp fbld fbstp fchs fcmovb fcmovbe fcmove fcmovnb fcmovnbe fcmovne fcmovnu fcmovu fcom fcomi fcomp
-fcompi fcompp fcos fdecstp fdiv fdivp fdivr fdivrp ffree ffreep fiadd ficom ficomp fidiv fidivr fild fimul fincstp
-fist fistp fisttp fisub fisubr fld fld1 fldcw fldenv fldl2e fldl2t fldlg2 fldln2 fldpi fldz fmul fmulp fnclex fninit
-fnop fnsave fnstcw fnstenv fnstsw fpatan fprem fprem1 fptan frndint frstor fscale fsin fsincos fsqrt fst fstp fstpnce
-fsub fsubp fsubr fsubrp ftst fucom fucomi fucomp fucompi fucompp fxam fxch fxtract fyl2x fyl2xp1
+fcompi fcompp fcos fdecstp fdisi8087_nop fdiv fdivp fdivr fdivrp feni8087_nop ffree ffreep fiadd ficom ficomp fidiv
+fidivr fild fimul fincstp fist fistp fisttp fisub fisubr fld fld1 fldcw fldenv fldl2e fldl2t fldlg2 fldln2 fldpi fldz
+fmul fmulp fnclex fninit fnop fnsave fnstcw fnstenv fnstsw fpatan fprem fprem1 fptan frndint frstor fscale fsetpm fsin
+fsincos fsqrt fst fstp fstpnce fsub fsubp fsubr fsubrp ftst fucom fucomi fucomp fucompi fucompp fxam fxch fxtract
+fyl2x fyl2xp1
 """
 for _name in NAMES.split():
     LIFTERS[_name] = lift_x87
