@@ -199,10 +199,12 @@ def _arithmetic(op: int, a: int, b: int, result: int) -> int:
     if op == st.CC_EFL:
         return a
     negative = 1 << 63
-    if op == st.CC_SUB:
+    if op in (st.CC_SUB, st.CC_DEC):
         carry, over = (~a & b) | ((~a | b) & result), (a ^ b) & (a ^ result)
     else:
         carry, over = (a & b) | ((a | b) & ~result), (result ^ a) & (result ^ b)
+    if op > st.CC_SUB:
+        carry = b << 63
     flags = bool(carry & negative) | (a ^ b ^ result) & 0x10
     flags |= 0x800 if over & negative else 0
     flags |= 0x40 if result == 0 else 0

@@ -45,12 +45,14 @@ def arith_flags(cpu):  # type: ignore[no-untyped-def]
     op, a, b, res = ld64(cpu + CC_OP), ld64(cpu + CC_A), ld64(cpu + CC_B), ld64(cpu + CC_RES)
     if op == st.CC_EFL:
         return a
-    if op == st.CC_SUB:
+    if op == st.CC_SUB or op == st.CC_DEC:
         carry = (~a & b) | ((~a | b) & res)
         over = (res ^ a) & (b ^ a)
     else:
         carry = (a & b) | ((a | b) & ~res)
         over = (res ^ a) & (b ^ res)
+    if op > st.CC_SUB:
+        carry = -b
     bits = (a ^ b ^ res) & st.AF
     if carry < 0:
         bits |= st.CF

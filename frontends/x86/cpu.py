@@ -357,12 +357,14 @@ def lazy_flags(op: int, a: int, b: int, res: int) -> int:
     """CF PF AF ZF SF OF as RFLAGS bits from the lazy recipe (the formulas of flags.arithmetic)."""
     if op == st.CC_EFL:
         return a
-    if op == st.CC_SUB:
+    if op in (st.CC_SUB, st.CC_DEC):
         carry = (~a & b) | ((~a | b) & res)
         over = (res ^ a) & (b ^ a)
     else:
         carry = (a & b) | ((a | b) & ~res)
         over = (res ^ a) & (b ^ res)
+    if op > st.CC_SUB:
+        carry = b << 63
     bits = (a ^ b ^ res) & st.AF
     bits |= st.CF if carry >> 63 & 1 else 0
     bits |= st.OF if over >> 63 & 1 else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from frontends.x86.state import AF, ARITH, CC_ADD, CC_EFL, CC_SUB, CF, OF, PF, SF, ZF
+from frontends.x86.state import AF, CC_ADD, CC_DEC, CC_EFL, CC_INC, CC_SUB, CF, OF, PF, SF, ZF
 from jitrr.microops.table import row, rows
 
 INTS = (8, 16, 32, 64)
@@ -64,16 +64,22 @@ def _parts(e: Any) -> tuple[str, str, str, str]:
 
 
 def _lazy_carry(e: Any, op: str, a: str, b: str, res: str) -> str:
-    """i64 whose sign bit is CF, for CC_ADD and CC_SUB."""
-    sub = e.icmp("eq", 64, op, CC_SUB)
+    """i64 whose sign bit is CF, for a lazy recipe."""
+    sub = _subtracts(e, op)
     x = e.bin("xor", 64, a, e.select(sub, 64, -1, 0))
     r = e.bin("xor", 64, res, e.select(sub, 64, 0, -1))
-    return e.bin("or", 64, e.bin("and", 64, x, b), e.bin("and", 64, e.bin("or", 64, x, b), r))
+    computed = e.bin("or", 64, e.bin("and", 64, x, b), e.bin("and", 64, e.bin("or", 64, x, b), r))
+    return e.select(e.icmp("ugt", 64, op, CC_SUB), 64, e.bin("shl", 64, b, 63), computed)
+
+
+def _subtracts(e: Any, op: str) -> str:
+    """i1: CC_SUB or CC_DEC (of the lazy recipes)."""
+    return e.icmp("eq", 64, e.bin("and", 64, op, 1), 0)
 
 
 def _lazy_overflow(e: Any, op: str, a: str, b: str, res: str) -> str:
-    """i64 whose sign bit is OF, for CC_ADD and CC_SUB."""
-    sub = e.icmp("eq", 64, op, CC_SUB)
+    """i64 whose sign bit is OF, for a lazy recipe."""
+    sub = _subtracts(e, op)
     first = e.bin("xor", 64, res, a)
     second = e.bin("xor", 64, b, e.select(sub, 64, a, res))
     return e.bin("and", 64, first, second)
@@ -88,7 +94,7 @@ def _negative(e: Any, value: str) -> str:
 
 
 def _lazy_condition(e: Any, cc: str, op: str, a: str, b: str, res: str) -> str:
-    """Condition (without negation) from a CC_ADD or CC_SUB recipe."""
+    """Condition (without negation) from a lazy recipe."""
     if cc == "z":
         return e.icmp("eq", 64, res, 0)
     if cc == "s":
@@ -153,18 +159,18 @@ def condition(e: Any, cc: str) -> str:
 
 
 def _branch_on_sub(e: Any, cc: str, op: str, a: str, b: str, res: str) -> tuple[str, str]:
-    """A comparison is one machine comparison; an addition takes the long way."""
+    """A comparison is one machine comparison; any other recipe takes the long way."""
     sub, add, done = e.label(), e.label(), e.label()
     e.line(f" br i1 {e.icmp('eq', 64, op, CC_SUB)}, label %{sub}, label %{add}\n{sub}:")
     direct = e.icmp(_SUB_COMPARE[cc], 64, a, b)
     e.line(f" br label %{done}\n{add}:")
-    slow = _lazy_condition(e, cc, str(CC_ADD), a, b, res)
+    slow = _lazy_condition(e, cc, op, a, b, res)
     e.line(f" br label %{done}\n{done}:")
     return e.let(f"phi i1 [ {direct}, %{sub} ], [ {slow}, %{add} ]"), done
 
 
 def _lazy_bits(e: Any, op: str, a: str, b: str, res: str) -> str:
-    """All six flags of a CC_ADD or CC_SUB recipe."""
+    """All six flags of a lazy recipe."""
     carry = e.bin("lshr", 64, _lazy_carry(e, op, a, b, res), 63)
     over = e.bin("lshr", 64, _lazy_overflow(e, op, a, b, res), 63)
     adjust = e.bin("and", 64, e.bin("xor", 64, e.bin("xor", 64, a, b), res), AF)
@@ -269,20 +275,17 @@ for _name, _of in (("cmp", "sub"), ("test", "and")):
     rows(f"x86_{_name}of{{w}}", INTS, "a{w} b64 i64", _loaded(_operation(_of, keep=False), swapped=True))
 
 
-def _step_flags(e: Any, w: int, a: str, b: str, res: str, overflow: int) -> None:
-    """INC and DEC keep CF; the result ``overflow`` is the one that overflowed."""
-    carry = flag(e, condition(e, "b"), CF)
-    over = flag(e, e.icmp("eq", w, res, overflow), OF)
-    adjust = e.bin("and", 64, e.zext(w, e.bin("xor", w, a, res)), AF)
-    set_bits(e, any_of(e, carry, over, adjust, zsp(e, w, res)))
+def _step_flags(e: Any, kind: int, w: int, a: str, res: str) -> None:
+    """INC and DEC keep CF."""
+    set_lazy(e, kind, w, a, e.zext(1, condition(e, "b"), w), res)
 
 
 #: name -> (result, flags), with an unused second operand: the one-operand operations.
 STEPS = {
     "inc": (lambda e, w, a, b: e.bin("add", w, a, 1),
-            lambda e, w, a, b, res: _step_flags(e, w, a, b, res, -(1 << (w - 1)))),
+            lambda e, w, a, b, res: _step_flags(e, CC_INC, w, a, res)),
     "dec": (lambda e, w, a, b: e.bin("sub", w, a, 1),
-            lambda e, w, a, b, res: _step_flags(e, w, a, b, res, (1 << (w - 1)) - 1)),
+            lambda e, w, a, b, res: _step_flags(e, CC_DEC, w, a, res)),
     "neg": (lambda e, w, a, b: e.bin("sub", w, "0", a),
             lambda e, w, a, b, res: set_lazy(e, CC_SUB, w, "0", a, res)),
     "not": (lambda e, w, a, b: e.bin("xor", w, a, -1), lambda e, w, a, b, res: None),

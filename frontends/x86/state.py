@@ -15,7 +15,8 @@ GPR = _add("gpr", "u64", 16)
 #: bits from the operation's width (so that CF and OF are bit 63 of a carry formula whatever the width was). Logic results
 #: are CC_SUB with a = result, b = 0. ZF, SF and PF always come from cc_res except with CC_EFL.
 CC_OP, CC_A, CC_B, CC_RES = _add("cc_op"), _add("cc_a"), _add("cc_b"), _add("cc_res")
-CC_EFL, CC_ADD, CC_SUB = 0, 1, 2
+#: CC_INC / CC_DEC: as those with 1 for b, except that cc_b is the CF from before (0 or 1), which INC and DEC keep.
+CC_EFL, CC_ADD, CC_SUB, CC_INC, CC_DEC = range(5)
 #: RFLAGS without CF PF AF ZF SF OF (those are lazy); bit 1 is set.
 EFLAGS = _add("eflags")
 T = _add("t", "u64", 16)

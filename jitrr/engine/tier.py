@@ -162,6 +162,8 @@ class Tier:
         self.pool_used = 0
         self.failures: list[str] = []
         engine.state["hot_reset"] = threshold
+        if not synchronous:
+            self.worker = Worker(engine.frontend.name)  # now, so that it is ready when the first region is
         numbers = engine.frontend.row_numbers
         self.near = {numbers[f"goto{s}"] for s in ("", "32", "16")}
         self.far = {numbers[f"gofar{s}"] for s in ("", "32", "16")}
