@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from frontends.x86.state import AF, CC_ADD, CC_DEC, CC_EFL, CC_INC, CC_SUB, CF, OF, PF, SF, ZF
+from frontends.x86.state import AF, ARITH, CC_ADD, CC_DEC, CC_EFL, CC_INC, CC_SUB, CF, OF, PF, SF, ZF
 from jitrr.microops.table import row, rows
 
 INTS = (8, 16, 32, 64)
