@@ -81,7 +81,7 @@ class PcMachine:
         """Keep what was translated for the next run, end the compile worker."""
         self.engine.close()
 
-    # -- switching on --------------------------------------------------------------------------------------------------
+    # -- switching on -------------------------------------------------------------------------------------------------
     def switch_on(self) -> None:
         """Power-on or reset: devices, processor, and the kernel placed in RAM again."""
         from runtime.machines.boot import load_guest
@@ -92,7 +92,7 @@ class PcMachine:
         load_guest(self.config, self.ram, self.board, self.cpu)
         self.engine.flush_code()
 
-    # -- time ----------------------------------------------------------------------------------------------------------
+    # -- time ---------------------------------------------------------------------------------------------------------
     def _icount(self) -> int:
         """Exact at every moment, also inside a device access."""
         return self.words[self._at_now] if self._calling else self.icount
@@ -109,7 +109,7 @@ class PcMachine:
         if self._calling and icount < self._budget_end:
             self.words[self._at_leave] |= 3
 
-    # -- pins ----------------------------------------------------------------------------------------------------------
+    # -- pins ---------------------------------------------------------------------------------------------------------
     def set_intr(self, level: bool) -> None:
         """An interrupt waits (or no longer does)."""
         self.intr = level
@@ -129,7 +129,7 @@ class PcMachine:
         self._ending = Stop(StopReason.POWER_OFF, 0)
         self.words[self._at_leave] |= 3
 
-    # -- callbacks of generated code -----------------------------------------------------------------------------------
+    # -- callbacks of generated code ----------------------------------------------------------------------------------
     def _host_call(self, kind: int, a: int, b: int) -> int:
         self._calling = True
         try:
@@ -143,7 +143,7 @@ class PcMachine:
         finally:
             self._calling = False
 
-    # -- processor services --------------------------------------------------------------------------------------------
+    # -- processor services -------------------------------------------------------------------------------------------
     def io_read(self, port: int, size: int) -> int:
         return self._io_read(port, size)
 
@@ -157,7 +157,7 @@ class PcMachine:
     def apic(self) -> Any:
         return self.board.apic
 
-    # -- running -------------------------------------------------------------------------------------------------------
+    # -- running ------------------------------------------------------------------------------------------------------
     def run_to(self, icount: int) -> Stop:
         """See runtime.machine_api.Machine."""
         boundary = True
@@ -238,7 +238,7 @@ class PcMachine:
         stop, self._ending = Stop(self._ending.reason, now, self._ending.message), None
         return stop
 
-    # -- state ---------------------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------------------
     def cpu_state(self) -> bytes:
         flags = bytes([self.halted, self._nmi, self._reset_wanted, self.words[self._at_shadow] == self.icount])
         return flags + self.cpu.state_bytes()

@@ -97,7 +97,7 @@ def test_a_sample_of_forms_compiled(compiled: EngineExecutor, mode: int) -> None
     assert not failures, "\n".join(failures)
 
 
-# -- REP ---------------------------------------------------------------------------------------------------------------
+# -- REP -------------------------------------------------------------------------------------------------------------
 
 
 def string_case(rng: Random) -> tuple[X86State, bytes]:

@@ -50,7 +50,7 @@ class EngineExecutor:
     def _host_call(self, kind: int, a: int, b: int) -> int:
         raise AssertionError(f"device access {kind} {a:#x} {b} in an instruction test")
 
-    # -- set-up ----------------------------------------------------------------------------------------------------------
+    # -- set-up -------------------------------------------------------------------------------------------------------
     def _kernel(self) -> None:
         self._map_large(KERNEL, 0)
         for vector in range(256):
@@ -89,7 +89,7 @@ class EngineExecutor:
             table = self._entry(table, address >> shift & 511)
         struct.pack_into("<Q", self.ram, table + 8 * (address >> 21 & 511), frame | 0x83)
 
-    # -- one case --------------------------------------------------------------------------------------------------------
+    # -- one case -----------------------------------------------------------------------------------------------------
     def run(self, state: X86State, code: bytes, mode: int) -> tuple[X86State, Fault | None]:
         self._put_code(state.rip, code)
         self._put(state, mode)

@@ -83,7 +83,7 @@ class X86Cpu:
         self._read_port, self._write_port = machine.io_read, machine.io_write
         self.reset()
 
-    # -- fields --------------------------------------------------------------------------------------------------------
+    # -- fields -------------------------------------------------------------------------------------------------------
     def get(self, name: str, index: int = 0) -> int:
         """A 64-bit field of the CPU block."""
         return self.words[self._at[name] + index]
@@ -115,7 +115,7 @@ class X86Cpu:
         self.engine.call("flush_tlb")
         self.engine.call("update_mode")
 
-    # -- reset and entry -----------------------------------------------------------------------------------------------
+    # -- reset and entry ----------------------------------------------------------------------------------------------
     def reset(self) -> None:
         """Power-on state (SDM volume 3, table 10-1)."""
         for name in (*FIELDS, *TEMPORARY):
@@ -171,7 +171,7 @@ class X86Cpu:
         self.set("gpr", entry.ebx, 3)
         self._refresh()
 
-    # -- interrupts ----------------------------------------------------------------------------------------------------
+    # -- interrupts ---------------------------------------------------------------------------------------------------
     @property
     def interrupts_enabled(self) -> bool:
         """EFLAGS.IF; the shadow of STI and MOV SS is in field ``shadow``."""
@@ -190,7 +190,7 @@ class X86Cpu:
         self.set("exc_error", MASK64)
         return bool(self.engine.call("deliver") == 0)
 
-    # -- services for native helpers -----------------------------------------------------------------------------------
+    # -- services for native helpers ----------------------------------------------------------------------------------
     def service(self, number: int, argument: int) -> int:
         """What ``host_call(cpu, CALL_ARCH, number, argument)`` asks for; the result goes to ``io_value``."""
         if number == services.IO_READ:
@@ -274,7 +274,7 @@ class X86Cpu:
             value = min(max(value - offset, 1), MASK64)
         self.machine.apic.write_tsc_deadline(value)
 
-    # -- canonical state -----------------------------------------------------------------------------------------------
+    # -- canonical state ----------------------------------------------------------------------------------------------
     def state_bytes(self) -> bytes:
         """The architectural state: the same bytes however the code was run."""
         parts = [struct.pack("<2Q", self.get("pc"), self.flags)]
@@ -308,7 +308,7 @@ class X86Cpu:
         self.set_flags(flags)
         self._refresh()
 
-    # -- reports -------------------------------------------------------------------------------------------------------
+    # -- reports ------------------------------------------------------------------------------------------------------
     def registers(self) -> dict[str, int]:
         """Named registers, for people."""
         names = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{n}" for n in range(8, 16)))

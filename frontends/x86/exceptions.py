@@ -364,7 +364,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             st64(cpu + O_TRAP, 0)
         return done(cpu)
 
-    # -- IRET ----------------------------------------------------------------------------------------------------------
+    # -- IRET ---------------------------------------------------------------------------------------------------------
     @inner
     def merged_flags(cpu, value, size, level):  # type: ignore[no-untyped-def]
         """RFLAGS after popping ``value`` at a privilege level: what it may not change stays."""

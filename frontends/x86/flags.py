@@ -186,7 +186,7 @@ def arithmetic(e: Any) -> str:
     return e.select(e.icmp("eq", 64, op, CC_EFL), 64, a, _lazy_bits(e, op, a, b, res))
 
 
-# -- rows --------------------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------------------------
 # Each operation is a pair: its result, and the flags from operands and result. A row that stores its result does so
 # between the two, so that a store that faults leaves the flags alone.
 

@@ -118,7 +118,7 @@ def build(mmu: SimpleNamespace) -> None:
                     store_as(cpu, address + i, 1, (value >> (8 * (i & 7))) & 255, is_user(cpu))
         return finish(cpu)
 
-    # -- environments --------------------------------------------------------------------------------------------------
+    # -- environments -------------------------------------------------------------------------------------------------
 
     @inner
     def put_environment(cpu, address, form):  # type: ignore[no-untyped-def]
@@ -198,7 +198,7 @@ def build(mmu: SimpleNamespace) -> None:
                 st64(register + 8, load_as(cpu, address + head + 10 * i + 8, 2, user))
         return finish(cpu)
 
-    # -- FXSAVE --------------------------------------------------------------------------------------------------------
+    # -- FXSAVE -------------------------------------------------------------------------------------------------------
 
     @inner
     def block_reachable(cpu, address, access):  # type: ignore[no-untyped-def]

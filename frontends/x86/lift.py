@@ -108,7 +108,7 @@ class Insn:
         self.ends = False
         self._temps = 0
 
-    # -- emitting ------------------------------------------------------------------------------------------------------
+    # -- emitting -----------------------------------------------------------------------------------------------------
     def emit(self, name: str, d: int = 0, a: int = 0, b: int = 0, c: int = 0, imm: Imm | int = 0) -> None:
         """Append a micro-op. Operands are CPU block offsets."""
         if name not in TABLE:
@@ -126,7 +126,7 @@ class Insn:
         """Scratch registers from the ``keep``-th on may be used again."""
         self._temps = keep
 
-    # -- operands ------------------------------------------------------------------------------------------------------
+    # -- operands -----------------------------------------------------------------------------------------------------
     @property
     def operand_bits(self) -> int:
         """Effective operand size of an integer instruction without operands to tell it (16, 32 or 64)."""
@@ -267,7 +267,7 @@ class Insn:
             base, disp = self.address(n, w // 8, write=True)
             self.emit(f"st{w}", 0, base, source, imm=disp)
 
-    # -- control flow --------------------------------------------------------------------------------------------------
+    # -- control flow -------------------------------------------------------------------------------------------------
     def goto(self, imm: Imm, w: int = 0) -> None:
         """pc := block start + imm (direct jump), cut to ``w`` bits (the operand size) outside 64-bit mode."""
         wide = "" if self.bits == 64 else str(w or self.operand_bits)
@@ -292,7 +292,7 @@ class Insn:
         self.emit("dispatch")
         self.ends = True
 
-    # -- stack ---------------------------------------------------------------------------------------------------------
+    # -- stack --------------------------------------------------------------------------------------------------------
     def stack_at(self, offset: int, w: int, write: bool, base: int = st.gpr(4)) -> tuple[int, Imm]:
         """Linear address of ``w`` bits at SS:[base + offset]: (register offset, constant)."""
         if self.stack_bits == 64:

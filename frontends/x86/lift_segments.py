@@ -15,7 +15,7 @@ CS, SS, TR, LDTR = st.CS, st.SS, st.TR, st.LDTR
 HARDWARE, SOFTWARE, IF_OVERFLOW = 0, 1, 2
 LAR, LSL, VERR, VERW = 0, 1, 2, 3
 
-# -- interrupts --------------------------------------------------------------------------------------------------------
+# -- interrupts -------------------------------------------------------------------------------------------------------
 row("x86_int", "a64 i64", lambda e, a, i: e.helper("soft_interrupt", i, a, SOFTWARE), cold=True)
 row("x86_icebp", "a64", lambda e, a: e.helper("soft_interrupt", 1, a, HARDWARE), cold=True)
 row("x86_into", "a64", lambda e, a: e.helper("soft_interrupt", 4, a, IF_OVERFLOW), cold=True)
@@ -47,7 +47,7 @@ def iret(i: Insn) -> None:
     i.dispatch()
 
 
-# -- segment registers -------------------------------------------------------------------------------------------------
+# -- segment registers -----------------------------------------------------------------------------------------------
 row("x86_shadow", "", lambda e: e.set("shadow", e.bin("add", 64, e.icount_here(), 1)))
 row("x86_load_seg", "a64 i64", lambda e, a, i: e.helper("load_seg", i, a), cold=True)
 row("x86_load_system", "a64 i64", lambda e, a, i: e.helper("load_system_seg", i, a), cold=True)
@@ -197,7 +197,7 @@ def load_table(i: Insn) -> None:
     i.emit("mov64", base_at, table)
 
 
-# -- far transfers -----------------------------------------------------------------------------------------------------
+# -- far transfers ---------------------------------------------------------------------------------------------------
 row("x86_far_jump", "a64 b64 i64", lambda e, a, b, i: e.helper("far_jump", a, b, i), cold=True)
 row("x86_far_call", "a64 b64 c64 i64", lambda e, a, b, c, i: e.helper("far_call", a, b, i, c), cold=True)
 row("x86_far_return", "a64 i64", lambda e, a, i: e.helper("far_return", i, a), cold=True)

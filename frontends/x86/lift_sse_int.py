@@ -66,7 +66,7 @@ for _n, (_letters, _bits) in enumerate(_WIDEN):
     define(f"pmovsx{_letters}", f"66 0f 38 {0x20 + _n:02x}", unary(f"x86_pmovsx{_letters}", _bits))
     define(f"pmovzx{_letters}", f"66 0f 38 {0x30 + _n:02x}", unary(f"x86_pmovzx{_letters}", _bits))
 
-# -- shifts ------------------------------------------------------------------------------------------------------------
+# -- shifts -----------------------------------------------------------------------------------------------------------
 
 #: (name, opcode of the register form, opcode and /reg of the immediate form)
 SHIFTS = (
@@ -105,7 +105,7 @@ define("palignr", "66 0f 3a 0f",
        lambda s: s.emit("x86_palignr128", s.xreg, s.xreg, s.source(), imm=min(s.imm8, 32)))  # fmt: skip
 
 
-# -- shuffles and blends by immediate ----------------------------------------------------------------------------------
+# -- shuffles and blends by immediate --------------------------------------------------------------------------------
 
 
 def nibbles(lanes: list[int], lane_bytes: int) -> int:
@@ -183,7 +183,7 @@ define("mpsadbw", "66 0f 3a 42", _mpsadbw)
 define("ptest", "66 0f 38 17", lambda s: s.emit("x86_ptest", 0, s.xreg, s.source()))
 
 
-# -- string comparison (SSE4.2) ----------------------------------------------------------------------------------------
+# -- string comparison (SSE4.2) --------------------------------------------------------------------------------------
 
 #: Operand lengths: EAX and EDX (RAX and RDX), or by a zero element.
 _IMPLICIT, _EXPLICIT_32, _EXPLICIT_64 = 0, 1, 2

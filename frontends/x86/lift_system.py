@@ -31,7 +31,7 @@ def undefined(i: Insn) -> None:
     raise Undefined
 
 
-# -- flags, halt -------------------------------------------------------------------------------------------------------
+# -- flags, halt -----------------------------------------------------------------------------------------------------
 def _sti(e: Any) -> None:
     """Interrupts stay off for one more instruction if they were off."""
     flags = e.get("eflags")
@@ -101,7 +101,7 @@ def hlt(i: Insn) -> None:
     i.ends = True
 
 
-# -- control and debug registers ---------------------------------------------------------------------------------------
+# -- control and debug registers -------------------------------------------------------------------------------------
 row("x86_write_cr", "a64 i64", lambda e, a, i: e.helper("write_cr", i, a), cold=True)
 row("x86_read_cr8", "d64 <-", lambda e: e.helper("read_cr8"), cold=True)
 row("x86_read_dr", "d64 <- i64", lambda e, i: e.helper("read_dr", i), cold=True)
@@ -196,7 +196,7 @@ def no_effect(i: Insn) -> None:
     privileged(i)
 
 
-# -- MSRs, time, identification ----------------------------------------------------------------------------------------
+# -- MSRs, time, identification --------------------------------------------------------------------------------------
 row("x86_read_msr", "d64 <-", lambda e: e.helper("read_msr"), cold=True)
 row("x86_write_msr", "a64", lambda e, a: e.helper("write_msr", a), cold=True)
 row("x86_cpuid", "", lambda e: e.helper("cpuid"), cold=True)
@@ -281,7 +281,7 @@ def rdrand(i: Insn) -> None:
     i.emit("x86_carry_only")
 
 
-# -- system calls ------------------------------------------------------------------------------------------------------
+# -- system calls ----------------------------------------------------------------------------------------------------
 row("x86_syscall", "a64", lambda e, a: e.helper("syscall", a), cold=True)
 row("x86_sysret", "i64", lambda e, i: e.helper("sysret", i), cold=True)
 row("x86_sysenter", "", lambda e: e.helper("sysenter"), cold=True)
@@ -334,7 +334,7 @@ def swapgs(i: Insn) -> None:
     i.emit("x86_swapgs")
 
 
-# -- ports -------------------------------------------------------------------------------------------------------------
+# -- ports -----------------------------------------------------------------------------------------------------------
 PORT_WIDTHS = (8, 16, 32)
 rows("x86_in{w}", PORT_WIDTHS, "d{w} <- a16",
      lambda e, w, a: e.trunc(64, e.helper("io_in", e.zext(16, a), w // 8), w), cold=True)  # fmt: skip

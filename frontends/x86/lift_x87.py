@@ -105,7 +105,7 @@ def simple(row_name: str) -> Lift:
     return lambda x: x.emit(row_name)
 
 
-# -- arithmetic and comparison -----------------------------------------------------------------------------------------
+# -- arithmetic and comparison ---------------------------------------------------------------------------------------
 
 #: Operation by /reg, and the row's name suffix and bytes of the memory operand by opcode.
 _ARITHMETIC = {0: "add", 1: "mul", 4: "sub", 5: "subr", 6: "div", 7: "divr"}
@@ -167,7 +167,7 @@ for _modrm, _name in ((0xF5, "prem1"), (0xF8, "prem"), (0xFD, "scale")):
     with_register(0xD9, _modrm, _with_next(_name), every=False)
 
 
-# -- loads, stores, moves ----------------------------------------------------------------------------------------------
+# -- loads, stores, moves --------------------------------------------------------------------------------------------
 
 
 def _load(form: str, size: int) -> Lift:
@@ -205,7 +205,7 @@ for _n, (_true, _false) in enumerate((("b", "ae"), ("z", "nz"), ("be", "a"), ("p
     with_register(0xDA, 0xC0 + 8 * _n, _by_index(f"x87_cmov{_true}"))
     with_register(0xDB, 0xC0 + 8 * _n, _by_index(f"x87_cmov{_false}"))
 
-# -- control -----------------------------------------------------------------------------------------------------------
+# -- control ----------------------------------------------------------------------------------------------------------
 
 
 def _nothing(x: X87) -> None:
@@ -287,7 +287,7 @@ for _name in NAMES.split():
 LIFTERS["wait"] = lift_wait
 
 
-# -- FXSAVE and FXRSTOR ------------------------------------------------------------------------------------------------
+# -- FXSAVE and FXRSTOR ----------------------------------------------------------------------------------------------
 
 
 row("x86_fxaligned", "a64", lambda e, a: e.raise_if(bit_set(e, a, 15), GP, 0), cold=True)

@@ -237,7 +237,7 @@ for _letter, _k in (("b", 8), ("w", 16), ("d", 32)):
          lambda e, w, a, k=_k: join(e, w, k, call(e, "abs", vec(w, k), split(e, w, k, a), "i1 false")))  # fmt: skip
 
 
-# -- unpacking, packing, shuffling -------------------------------------------------------------------------------------
+# -- unpacking, packing, shuffling -----------------------------------------------------------------------------------
 
 
 def _interleave(k: int, high: bool) -> Lanes:
@@ -380,7 +380,7 @@ for _w in (32, 64):
 row("x86_twice64", "d128 <- a64", lambda e, a: _insert(e, 64, _insert(e, 64, "zeroinitializer", a, "0"), a, "1"))
 
 
-# -- shifts ------------------------------------------------------------------------------------------------------------
+# -- shifts ----------------------------------------------------------------------------------------------------------
 
 
 def _shift(e: Any, w: int, k: int, ir: str, a: str, count: str) -> str:
@@ -406,7 +406,7 @@ for _name, _ir in (("psll", "shl"), ("psrl", "lshr"), ("psra", "ashr")):
                  lambda e, w, a, i, k=_k, ir=_ir: _shift(e, w, k, ir, a, i))  # fmt: skip
 
 
-# -- sums, masks, widening ---------------------------------------------------------------------------------------------
+# -- sums, masks, widening -------------------------------------------------------------------------------------------
 
 
 def _sum_differences(e: Any, w: int, a: str, b: str) -> str:

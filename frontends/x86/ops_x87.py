@@ -52,7 +52,7 @@ def _shift(text: str) -> list[str]:
     return text.split("\n") if text else []
 
 
-# -- the register stack ------------------------------------------------------------------------------------------------
+# -- the register stack ----------------------------------------------------------------------------------------------
 
 
 def physical(e: Any, i: str | int) -> str:
@@ -118,7 +118,7 @@ def push(e: Any, value: Value, blocked: str) -> None:
     e.set("ftop", e.select(blocked, 64, e.get("ftop"), number))
 
 
-# -- exceptions --------------------------------------------------------------------------------------------------------
+# -- exceptions ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def bits(e: Any, value: str, low: int, count: int) -> str:
     return e.bin("and", 64, shifted, (1 << count) - 1)
 
 
-# -- operations with a result in a register ----------------------------------------------------------------------------
+# -- operations with a result in a register --------------------------------------------------------------------------
 
 
 def replace(e: Any, target: str, fault: str, status: str, pops: str | int, mask: int = 0) -> None:
@@ -261,7 +261,7 @@ row("x87_sincos", "", lambda e: _two_results(e, "fsincos", 0x400), cold=True)
 row("x87_xtract", "", lambda e: _two_results(e, "fxtract", 0), cold=True)
 
 
-# -- comparisons -------------------------------------------------------------------------------------------------------
+# -- comparisons -----------------------------------------------------------------------------------------------------
 
 
 def _compared(e: Any, fault: str, status: str, pops: str | int) -> None:
@@ -326,7 +326,7 @@ def _examine(e: Any) -> None:
 row("x87_xam", "", _examine, cold=True)
 
 
-# -- loads and stores --------------------------------------------------------------------------------------------------
+# -- loads and stores ------------------------------------------------------------------------------------------------
 
 
 def _loaded(e: Any, status: str, missing: str) -> None:
@@ -439,7 +439,7 @@ for _cc in ("b", "z", "be", "p", "ae", "nz", "a", "np"):
     row(f"x87_cmov{_cc}", "i64", lambda e, i, cc=_cc: _move_if(e, cc, i), cold=True)
 
 
-# -- control -----------------------------------------------------------------------------------------------------------
+# -- control ---------------------------------------------------------------------------------------------------------
 
 
 def _initialise(e: Any) -> None:

@@ -288,7 +288,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         done(cpu)
         return result
 
-    # -- far transfers -------------------------------------------------------------------------------------------------
+    # -- far transfers ------------------------------------------------------------------------------------------------
     @inner
     def check_code(cpu, selector, d):  # type: ignore[no-untyped-def]
         """A descriptor that a far jump or call goes to directly."""

@@ -99,7 +99,7 @@ class Simd:
     def is_mem(self) -> bool:
         return self.memory >= 0
 
-    # -- registers: CPU block offsets ----------------------------------------------------------------------------------
+    # -- registers: CPU block offsets ---------------------------------------------------------------------------------
     @property
     def xreg(self) -> int:
         """The XMM register in ModRM.reg."""
@@ -132,7 +132,7 @@ class Simd:
         self._vectors += 1
         return st.V + 16 * (self._vectors - 1)
 
-    # -- operands ------------------------------------------------------------------------------------------------------
+    # -- operands -----------------------------------------------------------------------------------------------------
     def address(self, size: int, write: bool = False) -> tuple[int, Imm]:
         return self.i.address(self.memory, size, write)
 
@@ -189,7 +189,7 @@ def lift_simd(i: Insn) -> None:
     entry.lifter(s)
 
 
-# -- rows: availability and alignment ----------------------------------------------------------------------------------
+# -- rows: availability and alignment --------------------------------------------------------------------------------
 
 
 def bit_set(e: Any, value: str, mask: int) -> str:
@@ -241,7 +241,7 @@ row("x86_ld128a", "d128 <- a64 i64", lambda e, a, i: e.load(128, _aligned(e, a, 
 row("x86_st128a", "a64 b128 i64", lambda e, a, b, i: e.store(128, _aligned(e, a, i), b))
 
 
-# -- MXCSR -------------------------------------------------------------------------------------------------------------
+# -- MXCSR -----------------------------------------------------------------------------------------------------------
 # The guest's MXCSR is live in the host's with all exceptions masked; what the guest has unmasked is in bits 32..37 of
 # the field (one per exception flag). While any is, MODE_NOFPU is on, so that only code lifted then looks for unmasked
 # exceptions.

@@ -75,7 +75,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
     load_as, store_as, translate, translate_last = mmu.load_as, mmu.store_as, mmu.translate, mmu.translate_last
     done, host_call, flush_tlb, merged_flags = mmu.finish, mmu.host_call, mmu.flush_tlb, exceptions.merged_flags
 
-    # -- control registers ---------------------------------------------------------------------------------------------
+    # -- control registers --------------------------------------------------------------------------------------------
     @inner
     def load_pdptes(cpu, cr3):  # type: ignore[no-untyped-def]
         """PAE: the four entries CR3 points to become registers; -1: #GP, a reserved bit is set in one."""
@@ -206,7 +206,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
             st64(cpu + DR + 8 * number, value)
         return done(cpu)
 
-    # -- MSRs ----------------------------------------------------------------------------------------------------------
+    # -- MSRs ---------------------------------------------------------------------------------------------------------
     @inner
     def field_of(msr):  # type: ignore[no-untyped-def]
         """CPU block offset of an MSR that any canonical address may be written to; -1: it is none of those."""
@@ -299,7 +299,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
             host_call(cpu, CALL_ARCH, MSR_WRITE, msr)
         return done(cpu)
 
-    # -- system calls --------------------------------------------------------------------------------------------------
+    # -- system calls -------------------------------------------------------------------------------------------------
     @inner
     def flat_segments(cpu, selector, stack_selector, code, level):  # type: ignore[no-untyped-def]
         """CS and SS as the fast system calls load them."""
@@ -383,7 +383,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
                 update_mode(cpu)
         return done(cpu)
 
-    # -- CPUID, entropy ------------------------------------------------------------------------------------------------
+    # -- CPUID, entropy -----------------------------------------------------------------------------------------------
     @helper
     def cpuid(cpu):  # type: ignore[no-untyped-def]
         """CPUID from the table of cpuid.py; a leaf that is too high gives the highest basic one."""
@@ -412,7 +412,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         done(cpu)
         return ld64(cpu + O_IO)
 
-    # -- ports ---------------------------------------------------------------------------------------------------------
+    # -- ports --------------------------------------------------------------------------------------------------------
     @inner
     def may_use_port(cpu, port, size):  # type: ignore[no-untyped-def]
         """IOPL, or the bitmap of a 32- or 64-bit TSS (SDM volume 1, 19.5.2); false with an exception pending."""

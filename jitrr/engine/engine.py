@@ -65,7 +65,7 @@ class Engine:
         self._load_code()
         self._allocate(ram_size)
 
-    # -- set-up ----------------------------------------------------------------------------------------------------------
+    # -- set-up -------------------------------------------------------------------------------------------------------
     def new_memory(self, size: int) -> Memory:
         memory = Memory(size)
         self._memories.append(memory)
@@ -133,7 +133,7 @@ class Engine:
         if self.tier is not None:
             self.tier.close()
 
-    # -- helpers and callbacks -------------------------------------------------------------------------------------------
+    # -- helpers and callbacks ----------------------------------------------------------------------------------------
     def call(self, name: str, *args: int) -> int:
         """Call a native helper; arguments and result are signed 64 bit."""
         return self._functions[name](self.base, *args)
@@ -148,7 +148,7 @@ class Engine:
         self._quads[self._at_io] = result & MASK64
         return 0
 
-    # -- running ---------------------------------------------------------------------------------------------------------
+    # -- running ------------------------------------------------------------------------------------------------------
     @property
     def icount(self) -> int:
         """Instructions retired; exact between runs. During a device access use ``icount_now``."""
@@ -182,7 +182,7 @@ class Engine:
     def _linear_pc(self) -> int:
         return signed((int(self.state["code_base"]) + int(self.state["pc"])) & int(self.state["linear_mask"]))
 
-    # -- translation -----------------------------------------------------------------------------------------------------
+    # -- translation --------------------------------------------------------------------------------------------------
     def translate(self, pc: int, phys: int) -> int:
         """Build the block at ``pc`` (physical address ``phys``) under the current mode; returns its head cell."""
         if phys >= self.ram.size:
@@ -267,7 +267,7 @@ class Engine:
         """Physical address of code at a linear address, or None where fetching it would fault."""
         return self.frontend.peek(self, linear)
 
-    # -- invalidation ----------------------------------------------------------------------------------------------------
+    # -- invalidation -------------------------------------------------------------------------------------------------
     def _code_written(self) -> None:
         count = int(self.smc_words[0])
         pages = [int(p) for p in self.smc_words[1 : 1 + count]]

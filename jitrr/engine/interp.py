@@ -54,7 +54,7 @@ class InterpEmit(Emit):
     def pointer(self, offset: int) -> str:
         return self.let(f"getelementptr i8, ptr %cpu, i64 {offset}")
 
-    # -- guest memory ----------------------------------------------------------------------------------------------------
+    # -- guest memory -------------------------------------------------------------------------------------------------
     def probe(self, size: int, address: str, tag_at: int) -> tuple[str, str]:
         """(hit, host pointer) of the inline TLB probe."""
         last = self.bin("add", 64, address, size - 1)
@@ -139,7 +139,7 @@ class InterpEmit(Emit):
         self.ip = self.let(f"phi ptr [ {ip}, %{slow} ], [ {self.ip}, %{fast} ]")
         self.ic = self.let(f"phi i64 [ {ic}, %{slow} ], [ {self.ic}, %{fast} ]")
 
-    # -- exceptions and helpers ------------------------------------------------------------------------------------------
+    # -- exceptions and helpers ---------------------------------------------------------------------------------------
     def raise_if(self, condition: str, vector: int, error: int | str = -1) -> None:
         bad, good = self.label(), self.label()
         self.line(f" br i1 {condition}, label %{bad}, label %{good}, {UNLIKELY}\n{bad}:")
@@ -160,7 +160,7 @@ class InterpEmit(Emit):
         left = self.bin("add", 64, self.ic, self.zext(16, self.cell(H_UNCOUNT, 16)))
         return self.bin("sub", 64, self.get("limit"), left)
 
-    # -- control ---------------------------------------------------------------------------------------------------------
+    # -- control ------------------------------------------------------------------------------------------------------
     def tail(self, ip: str, handler: str) -> None:
         self.line(f" musttail call preserve_nonecc void {handler}(ptr {ip}, ptr %cpu, i64 {self.ic})\n ret void")
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic as numba_intrinsic
 
 from jitrr.engine.lower import declaration
 
 I64 = ir.IntType(64)
+#: numba passes the first argument of an intrinsic itself, which type checkers cannot know.
+intrinsic: Any = numba_intrinsic
 #: name -> Python function, in order of declaration.
 HELPERS: dict[str, Callable[..., int]] = {}
 #: Every function by its symbol: the helpers, and what only they use.

@@ -63,7 +63,7 @@ class RegionEmit(Emit):
         self.live_at: list[frozenset[int]] = []
         self._wide = _wide_ranges(layout)
 
-    # -- state -----------------------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------------------
     def slot(self, offset: int) -> tuple[int, int]:
         """(slot start, byte within it) of a CPU block offset."""
         size = 16 if any(r.start <= offset < r.stop for r in self._wide) else 8
@@ -103,7 +103,7 @@ class RegionEmit(Emit):
         limit_at = self.let(f"getelementptr i8, ptr %cpu, i64 {self.layout['limit']}")
         return self.bin("sub", 64, self.let(f"load i64, ptr {limit_at}"), left)
 
-    # -- leaving ---------------------------------------------------------------------------------------------------------
+    # -- leaving ------------------------------------------------------------------------------------------------------
     def cell(self) -> Any:
         return self.region.blocks[self.block].cells[self.index]
 
@@ -128,7 +128,7 @@ class RegionEmit(Emit):
     def helper(self, name: str, *args: str | int) -> str:
         raise _Deopt
 
-    # -- guest memory ----------------------------------------------------------------------------------------------------
+    # -- guest memory -------------------------------------------------------------------------------------------------
     def probe(self, size: int, address: str, tag_at: int) -> str:
         last = self.bin("add", 64, address, size - 1) if size > 1 else address
         want = self.bin("or", 64, self.bin("and", 64, last, -4096), "%tlb_salt")
@@ -147,7 +147,7 @@ class RegionEmit(Emit):
     def store(self, w: int, address: str, value: str) -> None:
         self.line(f" store {llvm_type(w)} {value}, ptr {self.probe(w // 8, address, 8)}, align 1, !tbaa !12")
 
-    # -- micro-ops -------------------------------------------------------------------------------------------------------
+    # -- micro-ops ----------------------------------------------------------------------------------------------------
     def source(self, operand: Operand) -> str:
         cell = self.cell()
         if operand.field == "i" and cell["patch"]:

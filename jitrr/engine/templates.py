@@ -61,7 +61,7 @@ class Templates:
         self.used += len(uops)
         return at
 
-    # -- on disk ---------------------------------------------------------------------------------------------------------
+    # -- on disk ------------------------------------------------------------------------------------------------------
     def _name(self) -> str:
         return cache.key("templates", self.engine.frontend.name)
 

@@ -177,7 +177,7 @@ class Tier:
             wide = any(s.field == "i" and s.bits == 64 for s in row.sources)
             self.wide_constant[row.number] = wide and row.kind != "exit"
 
-    # -- between runs ----------------------------------------------------------------------------------------------------
+    # -- between runs -------------------------------------------------------------------------------------------------
     def service(self, wait: float = 0.0) -> None:
         """Take newly hot blocks, and code that is ready."""
         s = self.engine.state
@@ -280,7 +280,7 @@ class Tier:
     def _link(self, image: bytes) -> int:
         return self.engine.frontend.linker.load(image, ["region"])["region"]
 
-    # -- invalidation ----------------------------------------------------------------------------------------------------
+    # -- invalidation -------------------------------------------------------------------------------------------------
     def forget(self, head: int) -> None:
         """A block is stale: so are the regions it is part of."""
         self.asked.discard(head)
@@ -305,7 +305,7 @@ class Tier:
     def _cell(self, address: int) -> Any:
         return self.engine.cells[(address - self.engine.arena.address) // CELL_SIZE]
 
-    # -- blocks ----------------------------------------------------------------------------------------------------------
+    # -- blocks -------------------------------------------------------------------------------------------------------
     def mode_of(self, head: int) -> int:
         """Translation mode of a block: its head cell keeps ``phys | mode << 44`` in its second word."""
         start = (head - self.engine.arena.address) // CELL_SIZE

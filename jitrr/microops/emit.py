@@ -26,7 +26,7 @@ class Emit:
         #: What is statically known at this point (lazy flags recipes); cleared where control flow joins.
         self.notes: dict[str, Any] = {}
 
-    # -- text ------------------------------------------------------------------------------------------------------------
+    # -- text ---------------------------------------------------------------------------------------------------------
     def fresh(self) -> str:
         self.count += 1
         return f"%t{self.count}"
@@ -44,7 +44,7 @@ class Emit:
         self.lines.append(f" {name} = {expression}")
         return name
 
-    # -- arithmetic ------------------------------------------------------------------------------------------------------
+    # -- arithmetic ---------------------------------------------------------------------------------------------------
     def bin(self, op: str, w: int, x: str, y: str | int) -> str:
         return self.let(f"{op} {llvm_type(w)} {x}, {y}")
 
@@ -79,7 +79,7 @@ class Emit:
     def declare(self, name: str, result: str, args: list[str]) -> None:
         Emit.declarations[name] = f"declare {result} @{name}({', '.join(args)})"
 
-    # -- state -----------------------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------------------
     def pointer(self, offset: int) -> str:
         """Address of a CPU block offset known at generation time."""
         raise NotImplementedError
@@ -96,7 +96,7 @@ class Emit:
             f" store {llvm_type(w)} {value}, ptr {self.pointer(self.layout[name] + index * self.layout.stride(name))}"
         )
 
-    # -- what the executors decide ---------------------------------------------------------------------------------------
+    # -- what the executors decide ------------------------------------------------------------------------------------
     def load(self, w: int, address: str) -> str:
         """Guest memory, ``w`` bits (8..64, 128) at a 64-bit linear address; may fault."""
         raise NotImplementedError
