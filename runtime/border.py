@@ -1,7 +1,8 @@
 """The border: the only way anything from outside reaches the machine.
 
 A device is given a border and asks it for wall-clock time or entropy, and registers a sink for a channel of input. The
-border is a live pass-through (``run``), a recorder (``record``) or a replayer (``replay``); the device cannot tell which.
+border is a live pass-through (``run``), a recorder (``record``) or a replayer (``replay``); the device cannot tell
+which.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Runs one instruction in our engine, as the oracles do: user mode with paging, exceptions through a real IDT.
 
-Addresses of the case's layout are mapped for user mode; tables, handlers and the ring-0 stack lie in a kernel mapping. A
-handler is a HLT, so after the case the processor stands either behind its instruction or in the handler of its exception.
+Addresses of the case's layout are mapped for user mode; tables, handlers and the ring-0 stack lie in a kernel mapping.
+A handler is a HLT, so after the case the processor stands either behind its instruction or in the handler of its
+exception.
 """
 
 from __future__ import annotations

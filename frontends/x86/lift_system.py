@@ -20,6 +20,8 @@ from jitrr.microops.table import P_HERE, Imm, row, rows
 DB = 1
 #: Error code that tells exceptions.deliver of a single-step trap.
 SINGLE_STEP = -2
+#: Kind of exceptions.soft_interrupt.
+STEP_END = 3
 CR0_TS, CR4_TSD = 8, 4
 RF, VM = 1 << 16, 1 << 17
 RAX, RCX, RDX = (st.gpr(n) for n in range(3))
@@ -79,7 +81,11 @@ def popf(i: Insn) -> None:
     i.pop(t, w)
     i.emit("x86_popf", 0, t, imm=w)
     i.popped(w)
-    i.sync()
+    if i.mode & st.MODE_TRAP:
+        i.emit("x86_step_end", 0, next_pc(i))
+        i.dispatch()
+    else:
+        i.sync()
 
 
 def _trap(e: Any) -> None:
@@ -91,6 +97,8 @@ def _trap(e: Any) -> None:
 
 
 row("x86_trap", "", _trap, cold=True)
+#: Last of a POPF that ran with TF set: if it has cleared TF, #DB is due at once.
+row("x86_step_end", "a64", lambda e, a: e.helper("soft_interrupt", DB, a, STEP_END), cold=True)
 
 
 @lifts("hlt")

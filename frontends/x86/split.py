@@ -1,7 +1,8 @@
 """Splitting an x86 instruction natively: its length, its bytes with displacement and immediate masked, and those two.
 
-Follows the opcode maps of SDM volume 2, appendix A. Constants are masked (and so shared by one template) where an instruction
-treats them as plain numbers; where they select what it does (shift counts, shuffles, ports, vectors) they stay in the key.
+Follows the opcode maps of SDM volume 2, appendix A. Constants are masked (and so shared by one template) where an
+instruction treats them as plain numbers; where they select what it does (shift counts, shuffles, ports, vectors) they
+stay in the key.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ _add = LAYOUT.add
 TSC_SHIFT, CPUID_TABLE, CPUID_COUNT = _add("tsc_shift"), _add("cpuid_table"), _add("cpuid_count")
 
 GPR = _add("gpr", "u64", 16)
-#: Lazy arithmetic flags. CC_EFL: the bits are in cc_a. CC_ADD / CC_SUB: from operands and result, each sign-extended to 64
-#: bits from the operation's width (so that CF and OF are bit 63 of a carry formula whatever the width was). Logic results
-#: are CC_SUB with a = result, b = 0. ZF, SF and PF always come from cc_res except with CC_EFL.
+#: Lazy arithmetic flags. CC_EFL: the bits are in cc_a. CC_ADD / CC_SUB: from operands and result, each sign-extended to
+#: 64 bits from the operation's width (so that CF and OF are bit 63 of a carry formula whatever the width was). Logic
+#: results are CC_SUB with a = result, b = 0. ZF, SF and PF always come from cc_res except with CC_EFL.
 CC_OP, CC_A, CC_B, CC_RES = _add("cc_op"), _add("cc_a"), _add("cc_b"), _add("cc_res")
 #: CC_INC / CC_DEC: as those with 1 for b, except that cc_b is the CF from before (0 or 1), which INC and DEC keep.
 CC_EFL, CC_ADD, CC_SUB, CC_INC, CC_DEC = range(5)
@@ -46,14 +46,15 @@ TRAP_PENDING = _add("trap_pending")
 
 XMM = _add("xmm", "v128", 16)
 MXCSR = _add("mxcsr")  # low 32 bits; the live value is in the host's MXCSR while generated code runs
-#: x87 registers by physical number, 10 of 16 bytes each; FTOP is TOP, FSW has TOP's bits clear, FTAG bit i: register i is empty.
+#: x87 registers by physical number, 10 of 16 bytes each; FTOP is TOP, FSW has TOP's bits clear, FTAG bit i: register i
+#: is empty.
 FPR = _add("fpr", "f80", 8)
 FCW, FSW, FTOP, FTAG = _add("fcw"), _add("fsw"), _add("ftop"), _add("ftag")
 FOP, FIP, FCS, FDP, FDS = _add("fop"), _add("fip"), _add("fcs"), _add("fdp"), _add("fds")
 FTMP = _add("ftmp", "f80", 4)
 
-#: Where digests, checkpoints and gdb find the architectural state: every field from GPR on except the lazy flags, scratch
-#: registers (T, V, FTMP) and caches.
+#: Where digests, checkpoints and gdb find the architectural state: every field from GPR on except the lazy flags,
+#: scratch registers (T, V, FTMP) and caches.
 
 #: Width of physical addresses.
 PHYSICAL_BITS = 40

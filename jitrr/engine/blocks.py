@@ -9,7 +9,17 @@ from types import SimpleNamespace
 
 from jitrr.engine.cells import CELL_SIZE, H_HANDLER, H_IMM, H_LINK, H_OFF, H_OP, H_PATCH, H_UNCOUNT, HEAD_OFF
 from jitrr.engine.constants import (
-    HOT_QUEUE, NEED_PYTHON, NEED_TEMPLATE, PAGE_CODE, S_DISP, S_IMM, S_KEY_HIGH, S_KEY_LOW, S_LENGTH, S_OFF, SCRATCH_BYTES,
+    HOT_QUEUE,
+    NEED_PYTHON,
+    NEED_TEMPLATE,
+    PAGE_CODE,
+    S_DISP,
+    S_IMM,
+    S_KEY_HIGH,
+    S_KEY_LOW,
+    S_LENGTH,
+    S_OFF,
+    SCRATCH_BYTES,
     TEMPLATE_ENTRY,
 )  # fmt: skip
 from jitrr.engine.layout import Layout
@@ -183,7 +193,8 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
     def build_block(cpu, code, available, phys, mode, out, info):  # type: ignore[no-untyped-def]
         """Cells of the block at ``phys`` (``available`` bytes at host address ``code``) to ``out``; returns how many.
 
-        ``mode``: low byte: translation mode; bits 8-9: width of gotos (0: 64, 1: 32, 2: 16); bits 16..: most instructions.
+        ``mode``: low byte: translation mode; bits 8-9: width of gotos (0: 64, 1: 32, 2: 16); bits 16..: most
+        instructions.
         NEED_TEMPLATE: lift the instruction described by ``info`` and call again. NEED_PYTHON: not one whole instruction."""
         cell, n, off = out + CELL_SIZE, 0, 0
         ends = False

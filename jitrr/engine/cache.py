@@ -1,7 +1,7 @@
 """The cache on disk: content-keyed files, written atomically, shared by processes, bounded in size.
 
-An entry's name is a hash of everything it depends on, so that a change of version, configuration or host CPU is a miss and
-never a wrong hit; a damaged file is a miss too.
+An entry's name is a hash of everything it depends on, so that a change of version, configuration or host CPU is a miss
+and never a wrong hit; a damaged file is a miss too.
 """
 
 from __future__ import annotations

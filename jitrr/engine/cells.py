@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 CELL_SIZE = 32
-#: handler: address of its code; d a b c: CPU block offsets (``goto`` keeps its link there); uncount: instructions from this
-#: one to the block's end; off: this instruction's offset from the block's start (HEAD_OFF in head cells); op: row number.
+#: handler: address of its code; d a b c: CPU block offsets (``goto`` keeps its link there); uncount: instructions from
+#: this one to the block's end; off: this instruction's offset from the block's start (HEAD_OFF in head cells); op: row
+#: number.
 CELL = np.dtype(
     [("handler", "u8"), ("d", "u2"), ("a", "u2"), ("b", "u2"), ("c", "u2"), ("imm", "i8"),
      ("uncount", "u2"), ("off", "u2"), ("op", "u2"), ("patch", "u2")]

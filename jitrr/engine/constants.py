@@ -21,5 +21,6 @@ SCRATCH_BYTES = 1 << 16  # two halves: truncated blocks, and the rest of an inst
 TEMPLATE_ENTRY = 32  # key low, key high, cells' address, cell count | ends << 16
 #: Results of build_block besides the number of cells.
 NEED_TEMPLATE, NEED_PYTHON = -1, -2
-#: Bytes offsets in the splitter's result. SHAPE: disp at | disp size << 8 | imm at << 16 | imm size << 24 | imm masked << 32.
+#: Bytes offsets in the splitter's result. SHAPE: disp at | disp size << 8 | imm at << 16 | imm size << 24 | imm masked
+#: << 32.
 S_KEY_LOW, S_KEY_HIGH, S_DISP, S_IMM, S_OFF, S_LENGTH, S_SHAPE = 0, 8, 16, 24, 32, 40, 48

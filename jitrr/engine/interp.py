@@ -1,7 +1,8 @@
 """The threaded interpreter, generated from the micro-op table: one ``tailcc`` handler per row, and the block machinery.
 
-A handler gets the address of its cell, the CPU block and what is left of the budget, and ends in a tail call of the next
-cell's handler. The budget is charged for a whole block in its head cell and given back where a block is left early.
+A handler gets the address of its cell, the CPU block and what is left of the budget, and ends in a tail call of the
+next cell's handler. The budget is charged for a whole block in its head cell and given back where a block is left
+early.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jitrr.engine.cells import CELL_SIZE, H_IMM, H_LINK, H_OFF, H_UNCOUNT
+from jitrr.engine.constants import JC_ENTRY, JC_SIZE, TLB_ENTRY, TLB_SIZE
 from jitrr.engine.exits import Exit
 from jitrr.engine.layout import Layout
-from jitrr.engine.constants import JC_ENTRY, JC_SIZE, TLB_ENTRY, TLB_SIZE
 from jitrr.microops.emit import Emit, llvm_type
 from jitrr.microops.table import ROWS, Operand, Row
 

@@ -1,7 +1,7 @@
 """The CPU block: one contiguous record per vCPU, declared once and used by front ends, code emission and helpers.
 
-Every architecture starts from the engine's own fields (:data:`ENGINE_FIELDS`) and adds its registers. Offsets fit 16 bits,
-because a micro-op cell names its operands by offset.
+Every architecture starts from the engine's own fields (:data:`ENGINE_FIELDS`) and adds its registers. Offsets fit 16
+bits, because a micro-op cell names its operands by offset.
 """
 
 from __future__ import annotations

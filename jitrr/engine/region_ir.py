@@ -1,8 +1,8 @@
 """IR of a region: several blocks of cells as one function, guest registers in SSA values.
 
-A region only ever takes the fast path. Whatever is unusual - a TLB miss, an exception, a cold micro-op, a jump out - goes on in
-the interpreter at exactly that cell, after the registers have been written back; so there is one place where each of these is
-done, and an exit from the middle of an instruction is as exact as one between two.
+A region only ever takes the fast path. Whatever is unusual - a TLB miss, an exception, a cold micro-op, a jump out -
+goes on in the interpreter at exactly that cell, after the registers have been written back; so there is one place where
+each of these is done, and an exit from the middle of an instruction is as exact as one between two.
 """
 
 from __future__ import annotations

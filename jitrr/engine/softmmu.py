@@ -1,8 +1,8 @@
 """The slow half of guest memory: TLB refill, devices, pages that need care when written. Compiled by numba.
 
-The TLB is *coherent*: it never holds a translation that a fresh page walk would not give, so its contents cannot be seen by
-the guest and need no place in a checkpoint. Pages that a walk has read are flagged; a write to such a page that changes an
-entry with Present and Accessed set (the only ones a TLB may hold) flushes it.
+The TLB is *coherent*: it never holds a translation that a fresh page walk would not give, so its contents cannot be
+seen by the guest and need no place in a checkpoint. Pages that a walk has read are flagged; a write to such a page that
+changes an entry with Present and Accessed set (the only ones a TLB may hold) flushes it.
 """
 
 from __future__ import annotations
@@ -12,21 +12,50 @@ from types import SimpleNamespace
 from typing import Any
 
 from jitrr.engine.constants import (
-    CALL_MMIO_READ, CALL_MMIO_WRITE, EXEC, JC_ENTRY, JC_SIZE, MAY_EXEC, MAY_READ, MAY_WRITE, PAGE_CODE, PAGE_DIRTY, PAGE_TABLE,
-    PT_HEAT_LIMIT, READ, TLB_BYTES, TLB_ENTRY, TLB_SIZE, WRITE,
+    CALL_MMIO_READ,
+    CALL_MMIO_WRITE,
+    EXEC,
+    JC_ENTRY,
+    JC_SIZE,
+    MAY_EXEC,
+    MAY_READ,
+    MAY_WRITE,
+    PAGE_CODE,
+    PAGE_DIRTY,
+    PAGE_TABLE,
+    PT_HEAT_LIMIT,
+    READ,
+    TLB_BYTES,
+    TLB_ENTRY,
+    TLB_SIZE,
+    WRITE,
 )  # fmt: skip
 from jitrr.engine.layout import Layout
 from jitrr.engine.native import (
-    call4, helper, inner, ld8, ld16, ld32, ld64, ldmxcsr, lsr, st8, st16, st32, st64, stmxcsr, ult,
+    call4,
+    helper,
+    inner,
+    ld8,
+    ld16,
+    ld32,
+    ld64,
+    ldmxcsr,
+    lsr,
+    st8,
+    st16,
+    st32,
+    st64,
+    stmxcsr,
+    ult,
 )  # fmt: skip
 
 
 def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callable[..., bool]) -> SimpleNamespace:
     """The helpers for one architecture.
 
-    ``make_walk(mark_page)`` gives ``walk(cpu, address, access, user)``, which returns ``page | MAY_*`` or -1 with ``exc_*``
-    filled in and flags every table page it reads. ``entry_cached(cpu, host)`` says whether the page-table entry at a host
-    address may be cached in a TLB (present and accessed). Returns the functions other helpers use.
+    ``make_walk(mark_page)`` gives ``walk(cpu, address, access, user)``, which returns ``page | MAY_*`` or -1 with
+    ``exc_*`` filled in and flags every table page it reads. ``entry_cached(cpu, host)`` says whether the page-table
+    entry at a host address may be cached in a TLB (present and accessed). Returns the functions other helpers use.
     """
     o = SimpleNamespace(**{k.replace(".", "_"): v for k, v in layout.offsets.items()})
     O_RAM, O_RAM_SIZE, O_FLAGS, O_LINES, O_SMC = o.ram, o.ram_size, o.page_flags, o.code_lines, o.smc

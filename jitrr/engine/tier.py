@@ -1,7 +1,8 @@
 """The hot tier: which blocks form a region, where its code comes from, and putting it in place.
 
-Heads that became hot are drained between native runs. A region's code is found in the disk cache by its content, or compiled
-by a worker process; either way it is put in place later, between two runs, and nothing the guest can see depends on when.
+Heads that became hot are drained between native runs. A region's code is found in the disk cache by its content, or
+compiled by a worker process; either way it is put in place later, between two runs, and nothing the guest can see
+depends on when.
 """
 
 from __future__ import annotations

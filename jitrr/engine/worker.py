@@ -1,7 +1,8 @@
 """The compile worker: a process of its own that turns regions into machine code, so that the guest keeps running.
 
 Reads length-prefixed pickles ``(number, pc_bits, blocks)`` from standard input and writes ``(number, code, linked)``:
-``code`` is position-independent machine code, or with ``linked`` an object image to link, or None when it cannot be compiled.
+``code`` is position-independent machine code, or with ``linked`` an object image to link, or None when it cannot be
+compiled.
 """
 
 from __future__ import annotations

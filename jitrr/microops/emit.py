@@ -1,7 +1,7 @@
 """What a row's body talks to: it emits LLVM IR as text, whichever executor is being generated.
 
-Values are IR operand strings (``%t7`` or a literal). An executor subclasses :class:`Emit` and says how state, guest memory
-and exceptions are reached. A body does everything that can fault before it changes any state.
+Values are IR operand strings (``%t7`` or a literal). An executor subclasses :class:`Emit` and says how state, guest
+memory and exceptions are reached. A body does everything that can fault before it changes any state.
 """
 
 from __future__ import annotations

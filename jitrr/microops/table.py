@@ -1,9 +1,9 @@
 """The table of micro-ops. One row says what an operation reads, writes and means; executors are generated from it.
 
-A row's signature is ``"d64 <- a64 b64"``: destination and sources by cell field and width. Fields ``a b c d`` name offsets
-into the CPU block, ``i`` is the cell's immediate. ``*a`` passes the address of the operand instead of its value. Widths
-are in bits; 128 is an LLVM ``<2 x i64>``. A 32-bit destination is written zero-extended to 64 bits, 8 and 16 bits leave the
-rest alone, and 1-bit comparison results are given as i1 by ``branch`` rows.
+A row's signature is ``"d64 <- a64 b64"``: destination and sources by cell field and width. Fields ``a b c d`` name
+offsets into the CPU block, ``i`` is the cell's immediate. ``*a`` passes the address of the operand instead of its
+value. Widths are in bits; 128 is an LLVM ``<2 x i64>``. A 32-bit destination is written zero-extended to 64 bits, 8 and
+16 bits leave the rest alone, and 1-bit comparison results are given as i1 by ``branch`` rows.
 """
 
 from __future__ import annotations
