@@ -18,6 +18,7 @@ from frontends.x86.common import (
     BASE,
     CR0,
     CR0_PE,
+    DB,
     DOUBLE,
     EFER,
     EFER_LMA,
@@ -76,7 +77,7 @@ FAULTS = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 0x7C00 | 1 << 16 | 1 << 17 | 1 << 1
 CONTRIBUTORY = 1 << 0 | 0x3C00
 #: Flags cleared on entry through an interrupt gate; a trap gate leaves IF.
 CLEARED = st.TF | NT | RF | VM
-HARDWARE, SOFTWARE, IF_OVERFLOW = 0, 1, 2
+HARDWARE, SOFTWARE, IF_OVERFLOW, STEP_END = 0, 1, 2, 3
 
 
 def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
@@ -351,12 +352,22 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             else:
                 vector, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
 
+    @inner
+    def step_end(cpu, next_pc):  # type: ignore[no-untyped-def]
+        """#DB after an instruction that ran with TF set and has cleared it."""
+        st64(cpu + DR6, ld64(cpu + DR6) | DR6_BS)
+        st64(cpu + O_TRAP, 0)
+        return enter(cpu, DB, -1, HARDWARE, 0, next_pc)
+
     @helper
     def soft_interrupt(cpu, vector, next_pc, kind):  # type: ignore[no-untyped-def]
-        """INT n, INT3 (SOFTWARE), INTO (IF_OVERFLOW), INT1 (HARDWARE: no check of the gate's privilege)."""
+        """INT n, INT3 (SOFTWARE), INTO (IF_OVERFLOW), INT1 (HARDWARE: no check of the gate's privilege);
+        the end of a POPF that ran with TF set (STEP_END)."""
         flags = get_flags(cpu)
-        if kind == IF_OVERFLOW and flags & st.OF == 0:
+        if (kind == IF_OVERFLOW and flags & st.OF == 0) or (kind == STEP_END and flags & st.TF):
             st64(cpu + O_PC, next_pc)
+        elif kind == STEP_END:
+            step_end(cpu, next_pc)
         elif flags & VM and flags & IOPL != IOPL and vector != 1 and vector != 3 and vector != 4:
             fault(cpu, GP, 0)
         else:
@@ -441,6 +452,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
     @helper
     def iret(cpu, bits):  # type: ignore[no-untyped-def]
         """IRET; ``bits``: operand size."""
+        stepping = ld64(cpu + EFLAGS) & st.TF
         if is_real(cpu):
             iret_real(cpu, bits >> 3)
         else:
@@ -448,6 +460,8 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         if not pending(cpu) and ld64(cpu + O_NMI) != 0:
             st64(cpu + O_NMI, 0)
             st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)  # another NMI may be waiting
+        if stepping and ld64(cpu + EFLAGS) & st.TF == 0 and not pending(cpu):
+            step_end(cpu, ld64(cpu + O_PC))
         return done(cpu)
 
     return SimpleNamespace(merged_flags=merged_flags)

@@ -233,15 +233,14 @@ class Insn:
             t = self.temp()
             self.emit("add64", t, base, st.seg_base(segment))
             return t, disp
-        if self.flat and segment not in (st.FS, st.GS):
+        if self.flat and segment not in (st.FS, st.GS) and not (segment == st.CS and write):
             return base, disp
         t = self.temp()
         if disp != Imm(0):
             self.emit("ea32", t, base, imm=disp)
             base = t
-        if not self.flat:
-            limit, attr = st.SEG_LIMIT + 8 * segment, st.SEG_ATTR + 8 * segment
-            self.emit(f"x86_seglimit{size}" + ("w" if write else ""), 0, base, limit, attr, imm=segment)
+        limit, attr = st.SEG_LIMIT + 8 * segment, st.SEG_ATTR + 8 * segment
+        self.emit(f"x86_seglimit{size}" + ("w" if write else ""), 0, base, limit, attr, imm=segment)
         self.emit("add32", t, base, st.seg_base(segment))
         return t, Imm(0)
 

@@ -318,6 +318,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         selector = lsr(ld64(cpu + st.STAR), 32) & 0xFFFC
         flat_segments(cpu, selector, selector + 8, CODE64, 0)
         set_flags(cpu, flags & ~ld64(cpu + st.SFMASK))
+        st64(cpu + st.TRAP_PENDING, 0)
         st64(cpu + O_PC, ld64(cpu + st.LSTAR))
         update_mode(cpu)
         return done(cpu)
@@ -379,7 +380,6 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         else:
             set_flags(cpu, merged_flags(cpu, value, bits >> 3, cpl(cpu)))
             if (flags ^ value) & st.TF:
-                st64(cpu + st.TRAP_PENDING, 0)
                 update_mode(cpu)
         return done(cpu)
 
