@@ -56,9 +56,7 @@ class X86Frontend:
         return undefined(), len(code)
 
     def peek(self, engine: Any, linear: int) -> int | None:
-        """Physical address of code at a linear address, or None where fetching it would fault."""
-        saved = [int(engine.state[n]) for n in ("exc_vector", "exc_error", "exc_address")]
-        found = engine.call("check_exec", linear - (1 << 64) if linear >> 63 else linear)
-        for name, value in zip(("exc_vector", "exc_error", "exc_address"), saved, strict=True):
-            engine.state[name] = value
-        return None if found == -1 else found
+        """Physical address of code at a linear address, or None where nothing is mapped; the guest cannot notice."""
+        from frontends.x86.peek import physical
+
+        return physical(engine, linear)
