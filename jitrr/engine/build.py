@@ -15,12 +15,16 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitrr.engine import cache
 from jitrr.engine.worker import message, read_message
 from jitrr.microops.table import ROWS
+
+if TYPE_CHECKING:
+    from jitrr.engine.codegen import Linker
 
 CHUNK = 10
 MAX_WORKERS = 4
@@ -31,26 +35,45 @@ def tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+@dataclass(frozen=True)
+class _Native:
+    """The native code in this process, shared by all its machines: it finds everything through the CPU block."""
+
+    addresses: dict[str, int]
+    #: Helpers in the order of their numbers, with how many arguments they take.
+    helpers: dict[str, int]
+    linker: Linker
+
+
+_loaded: dict[str, _Native] = {}
+
+
 def load_native(frontend: Any, notify: Callable[[str], None] = tell) -> dict[str, int]:
     """Addresses of helpers, handlers (``op_<row>``) and the special entries; fills the front end's helper tables.
 
     ``notify`` gets one line when the code is not in the cache and takes its seconds to build. Raises RuntimeError when
     it cannot be built."""
+    native = _loaded.get(frontend.name)
+    if native is None:
+        native = _loaded[frontend.name] = _load(_cached_or_built(frontend.name, notify))
+    frontend.row_numbers = {row.name: row.number for row in ROWS}
+    frontend.helper_names = list(native.helpers)
+    frontend.helper_arity = native.helpers
+    frontend.linker = native.linker
+    return native.addresses
+
+
+def _load(packed: bytes) -> _Native:
     from jitrr.engine.codegen import Linker
 
-    frontend.row_numbers = {row.name: row.number for row in ROWS}
-    packed = _cached_or_built(frontend.name, notify)
     (size,) = struct.unpack_from("<I", packed)
     meta = json.loads(packed[4 : 4 + size])
     at = 4 + size
-    frontend.helper_names = list(meta["helpers"])
-    frontend.helper_arity = meta["helpers"]
-    frontend.linker = linker = Linker()
-    addresses: dict[str, int] = {}
+    native = _Native({}, meta["helpers"], Linker())
     for length, symbols in meta["objects"]:
-        addresses.update(linker.load(packed[at : at + length], symbols))
+        native.addresses.update(native.linker.load(packed[at : at + length], symbols))
         at += length
-    return addresses
+    return native
 
 
 def _cached_or_built(frontend: str, notify: Callable[[str], None]) -> bytes:
