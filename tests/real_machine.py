@@ -1,0 +1,105 @@
+"""What the tests of the invariant share: recordings of the real machine, run in many ways, by their digests."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from runtime.borders.script import Script, parse_script
+from runtime.config import Image, MachineConfig
+from runtime.guests import demo
+from runtime.machine import make_machine
+from runtime.recording.recording import Recording
+from runtime.timeline.record import Outcome, Outside, Pace, record
+from runtime.timeline.replay import Replay
+
+#: Somebody answers the demo guest's question.
+ANSWER = f'after "{demo.QUESTION}" +5_000_000 keyboard "Ada\\n"\n'
+#: Digests and checkpoints at every poll of the machine.
+BUSY = Pace(flush=0.0, digest=0.0, checkpoint=0.0, share=1e9)
+
+Thresholds = tuple[int, int] | None
+
+
+def demo_config(rtc: str = "utc") -> MachineConfig:
+    """The demo guest in 16 MiB."""
+    return MachineConfig(memory=16 << 20, kernel=Image.load(demo.IMAGE, "demo guest"), rtc=rtc)
+
+
+def record_demo(path: Path, script: str = ANSWER, pace: Pace = BUSY, rtc: str = "utc") -> Outcome:
+    """Record the demo guest with scripted input."""
+    return record(path, demo_config(rtc), Outside(script=Script(parse_script(script))), pace=pace)
+
+
+def random_thresholds(rng: random.Random) -> tuple[int, int]:
+    """When a block is asked of the cache and when it is compiled: from at once to seldom."""
+    first = round(2 ** rng.uniform(0, 10))
+    return first, first + round(2 ** rng.uniform(0, 10))
+
+
+def places(recording: Recording, rng: random.Random, count: int) -> list[int]:
+    """Icounts to look at: random ones, both ends, and those around some events and digests of the log."""
+    log = recording.log
+    noted = [entry.icount for entry in (*log.events, *log.digests)]
+    chosen = {0, recording.icount, *(rng.randrange(recording.icount) for _ in range(count))}
+    for icount in rng.sample(noted, min(len(noted), 5)):
+        chosen.update((icount - 1, icount, icount + 1))
+    return sorted(at for at in chosen if 0 <= at <= recording.icount)
+
+
+class Walk:
+    """A replay from the beginning to the end: ``digests`` at places on the way, and ``regions`` compiled or loaded."""
+
+    def __init__(self, recording: Recording, at: list[int], tier: str, thresholds: Thresholds = None):
+        replay = Replay(recording, tier=tier, factory=partial(make_machine, thresholds=thresholds))
+        try:
+            self.digests = {}
+            for icount in at:
+                replay.run_to(icount)
+                self.digests[icount] = replay.digest()
+            replay.finish()
+            self.verified = replay.verified
+            self.regions = replay.machine.engine.counters["regions"]
+        finally:
+            replay.close()
+
+
+def wander(recording: Recording, truth: dict[int, bytes], rng: random.Random, thresholds: Thresholds = None) -> None:
+    """Visit the places of ``truth`` in random order, each as often as chance has it, by seeking and by temporary
+    checkpoints made on the way; the digest has to be the true one each time."""
+    replay = Replay(recording, factory=partial(make_machine, thresholds=thresholds))
+    kept: list[int] = []
+    try:
+        for icount in rng.choices(sorted(truth), k=2 * len(truth)):
+            if kept and rng.random() < 0.3:
+                icount = rng.choice(kept)
+                replay.return_to(icount)
+            else:
+                replay.seek(icount)
+            assert replay.digest() == truth[icount], f"another state at {icount}"
+            if rng.random() < 0.3:
+                replay.keep()
+                kept.append(icount)
+            if rng.random() < 0.05:
+                replay.forget()
+                kept.clear()
+    finally:
+        replay.close()
+
+
+def empty_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of translated code that has nothing but the engine's own native code, which takes long to build."""
+    from frontends.x86.frontend import X86Frontend
+    from jitrr.engine import cache
+    from jitrr.engine.build import load_native
+
+    load_native(X86Frontend())
+    name = cache.key("native", X86Frontend.name)
+    folder.mkdir()
+    shutil.copy(cache.cache_dir() / name, folder / name)
+    monkeypatch.setenv("JITRR_CACHE_DIR", str(folder))
+    return folder
