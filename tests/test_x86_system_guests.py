@@ -59,7 +59,8 @@ def test_stops_everywhere(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", GUESTS)
 def test_qemu_agrees(name: str, tmp_path: Path) -> None:
     printed = tmp_path / "printed"
-    options = ["-display", "none", "-cpu", "qemu64,+smep,+rdtscp", "-m", "32", "-no-reboot", "-nodefaults"]
+    cpu = "qemu64,vendor=GenuineIntel,+smep,+rdtscp"
+    options = ["-display", "none", "-cpu", cpu, "-m", "32", "-no-reboot", "-nodefaults"]
     devices = ["-debugcon", f"file:{printed}", "-device", "isa-debug-exit,iobase=0xf4"]
     command = ["qemu-system-x86_64", *options, *devices, "-kernel", build(name, tmp_path)]
     subprocess.run(command, timeout=60, check=False)

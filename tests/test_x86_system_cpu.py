@@ -1,0 +1,230 @@
+"""The processor seen from its machine: interrupts, services, reset, canonical state, CPUID."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from bare_machine import BareMachine
+
+from frontends.x86 import cpu as x86_cpu
+from frontends.x86 import cpuid
+from frontends.x86 import state as st
+from jitrr.engine.engine import MissingInstruction
+from jitrr.engine.exits import Exit
+
+GDT, IDT, CODE, HANDLERS, STACK = 0x1000, 0x2000, 0x10000, 0x11000, 0x20000
+K_CODE, K_DATA = 0x08, 0x10
+IF, RF = 1 << 9, 1 << 16
+HLT, NOP = b"\xf4", b"\x90"
+
+
+@pytest.fixture(scope="module")
+def shared() -> BareMachine:
+    return BareMachine(1 << 20)
+
+
+@pytest.fixture
+def machine(shared: BareMachine) -> BareMachine:
+    """In flat 32-bit protected mode; vector n is handled by the HLT at HANDLERS + n."""
+    shared.ram[:] = bytes(len(shared.ram))
+    shared.engine.flush_code()
+    shared.cpu.reset()
+    entry = SimpleNamespace(
+        eip=CODE, eax=0, ebx=0, gdt_base=GDT, gdt_limit=0x1F, code_selector=K_CODE, data_selector=K_DATA
+    )
+    shared.ram[GDT : GDT + 24] = struct.pack("<3Q", 0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF)
+    for n in range(256):
+        gate = struct.pack("<HHHH", (HANDLERS + n) & 0xFFFF, K_CODE, 0x8E00, (HANDLERS + n) >> 16)
+        shared.ram[IDT + 8 * n : IDT + 8 * n + 8] = gate
+    shared.ram[HANDLERS : HANDLERS + 256] = HLT * 256
+    shared.cpu.enter_flat32(entry)
+    shared.cpu.set("idtr_base", IDT)
+    shared.cpu.set("idtr_limit", 0x7FF)
+    shared.cpu.set("gpr", STACK, 4)
+    shared.engine.set_icount(0)
+    return shared
+
+
+def run(machine: BareMachine, code: bytes, until: int = 1000) -> Exit:
+    machine.engine.invalidate_page(CODE >> 12)
+    machine.ram[CODE : CODE + len(code)] = code
+    return machine.engine.run(until)
+
+
+def vector(machine: BareMachine) -> int:
+    """Which handler's HLT has stopped the processor."""
+    return machine.cpu.get("pc") - 1 - HANDLERS
+
+
+def pushed(machine: BareMachine, count: int) -> tuple[int, ...]:
+    at = machine.cpu.get("gpr", 4)
+    return struct.unpack(f"<{count}I", machine.ram[at : at + 4 * count])
+
+
+def test_fault_is_pushed_with_rf_and_error_code(machine: BareMachine) -> None:
+    assert run(machine, NOP + bytes.fromhex("b8f8000000 8ee8")) == Exit.HALT  # mov eax, 0xf8; mov gs, ax
+    assert vector(machine) == 13
+    assert pushed(machine, 4) == (0xF8, CODE + 6, K_CODE, 2 | RF)
+    assert machine.engine.icount == 3  # two instructions and the HLT: the fault retires nothing
+
+
+def test_interrupt_pushes_the_next_instruction_without_rf(machine: BareMachine) -> None:
+    run(machine, b"\xfb" + NOP * 10, until=4)
+    assert machine.cpu.interrupts_enabled
+    assert machine.cpu.interrupt(0x20)
+    assert not machine.cpu.interrupts_enabled
+    assert machine.engine.run(100) == Exit.HALT
+    assert vector(machine) == 0x20
+    assert pushed(machine, 3) == (CODE + 4, K_CODE, 2 | IF)
+
+
+def test_low_vectors_of_interrupts_are_not_exceptions(machine: BareMachine) -> None:
+    """An interrupt controller that was not moved sends vector 8: no error code, no double fault."""
+    run(machine, NOP * 10, until=2)
+    assert machine.cpu.interrupt(8)
+    machine.engine.run(100)
+    assert vector(machine) == 8
+    assert pushed(machine, 3) == (CODE + 2, K_CODE, 2)
+
+
+def test_sti_holds_interrupts_off_for_one_instruction(machine: BareMachine) -> None:
+    run(machine, NOP + b"\xfb" + NOP, until=2)
+    assert machine.cpu.get("shadow") == 2
+    machine.engine.set_icount(10)
+    machine.cpu.set("pc", CODE + 1)
+    machine.engine.run(11)
+    assert machine.cpu.get("shadow") != 11, "interrupts were on already"
+
+
+def test_nmi_is_blocked_until_iret(machine: BareMachine) -> None:
+    run(machine, NOP * 10, until=2)
+    machine.ram[HANDLERS + 2] = 0xCF
+    machine.engine.invalidate_page(HANDLERS >> 12)
+    assert machine.cpu.interrupt(2)
+    assert machine.cpu.nmi_blocked
+    machine.engine.run(3)
+    assert not machine.cpu.nmi_blocked
+    assert machine.cpu.get("pc") == CODE + 2
+
+
+def test_triple_fault(machine: BareMachine) -> None:
+    machine.cpu.set("idtr_limit", 0)
+    assert run(machine, b"\x0f\x0b") == Exit.SHUTDOWN
+    assert f"{CODE:#x}" in machine.cpu.describe_shutdown()
+
+
+def test_unknown_msr_faults(machine: BareMachine) -> None:
+    run(machine, bytes.fromhex("b9785634120f32"))
+    assert vector(machine) == 13
+    assert pushed(machine, 2) == (0, CODE + 5)
+
+
+@pytest.mark.parametrize(
+    ("msr", "value", "accepted"),
+    [
+        (0x277, 0x0007040600070406, True),
+        (0x277, 2, False),
+        (0x200, 0x80000006, True),
+        (0x200, 0x80000002, False),
+        (0x201, 0xFF80000800, True),
+        (0x201, 1 << 41, False),
+        (0x250, 0x0606060606060600, True),
+        (0x250, 2, False),
+        (0x2FF, 0xC06, True),
+        (0x2FF, 0x1006, False),
+        (0xFE, 0, False),
+        (0x3B, 12345, True),
+    ],
+)
+def test_memory_type_msrs(machine: BareMachine, msr: int, value: int, accepted: bool) -> None:
+    code = b"\xb9" + struct.pack("<I", msr) + b"\xb8" + struct.pack("<I", value & 0xFFFFFFFF)
+    code += b"\xba" + struct.pack("<I", value >> 32) + b"\x0f\x30\x31\xc0\x31\xd2\x0f\x32" + HLT
+    run(machine, code)
+    if accepted:
+        assert machine.cpu.get("pc") == CODE + len(code)
+        assert machine.cpu.get("gpr", 0) | machine.cpu.get("gpr", 2) << 32 == value
+    else:
+        assert vector(machine) == 13
+
+
+def test_tsc_counts_instructions(machine: BareMachine) -> None:
+    run(machine, NOP * 5 + bytes.fromhex("0f31") + HLT)
+    assert machine.cpu.get("gpr", 0) == 5 << 3
+
+
+def test_tsc_deadline_is_in_virtual_time(machine: BareMachine) -> None:
+    armed: list[int] = []
+    machine.apic.write_tsc_deadline = armed.append
+    machine.cpu.set("tsc_offset", 1000)
+    for value in (5000, 0, 10):
+        machine.cpu.set("io_value", value)
+        machine.cpu.service(x86_cpu.services.MSR_WRITE, x86_cpu.DEADLINE)
+    assert armed == [4000, 0, 1], "relative to the offset; off; long past"
+
+
+def test_task_switch_stops_the_machine(machine: BareMachine) -> None:
+    machine.ram[IDT + 8 * 6 : IDT + 8 * 7] = struct.pack("<HHHH", 0, K_DATA, 0x8500, 0)
+    with pytest.raises(MissingInstruction, match="hardware task switch"):
+        run(machine, b"\x0f\x0b")
+
+
+def test_undefined_instructions_of_features_not_announced(machine: BareMachine) -> None:
+    for code in ("c5f877", "0f01d0", "0f01c8", "f30fc7f8", "0f3f"):  # vzeroupper xgetbv monitor rdpid 0f3f
+        machine.cpu.set("pc", CODE)
+        machine.cpu.set("gpr", STACK, 4)
+        run(machine, bytes.fromhex(code) + NOP * 16, machine.engine.icount + 100)
+        assert vector(machine) == 6, code
+
+
+def test_reset_state(machine: BareMachine) -> None:
+    machine.cpu.reset()
+    names = machine.cpu.registers()
+    assert (names["rip"], names["cs"], names["rdx"], names["cr0"]) == (0xFFF0, 0xF000, 0x106CA, 0x60000010)
+    assert machine.cpu.get("mode") & 3 == st.MODE_16
+    assert machine.cpu.get("code_base") == 0xFFFF0000
+
+
+def test_every_field_is_in_the_state_or_temporary() -> None:
+    names = list(st.LAYOUT.offsets)
+    declared = names[names.index("gpr") :]
+    assert sorted(declared) == sorted((*x86_cpu.FIELDS, *x86_cpu.TEMPORARY))
+
+
+def test_state_is_canonical(machine: BareMachine) -> None:
+    """The same flags from different recipes, and bytes that no one can see, give the same state."""
+    cpu = machine.cpu
+    cpu.set_flags(2 | st.ZF | st.PF)
+    before = cpu.state_bytes()
+    for name, value in (("cc_op", st.CC_SUB), ("cc_a", 5), ("cc_b", 5), ("cc_res", 0), ("t", 77), ("ftmp", 3)):
+        cpu.set(name, value)
+    cpu.set("fpr", 0xABCD << 16, 1)
+    assert cpu.state_bytes() == before
+    cpu.set("gpr", 1, 9)
+    changed = cpu.state_bytes()
+    assert changed != before
+    cpu.restore_bytes(before)
+    assert cpu.state_bytes() == before
+    cpu.restore_bytes(changed)
+    assert cpu.get("gpr", 9) == 1
+
+
+def test_cpuid_of_a_leaf_that_is_too_high_is_the_highest(machine: BareMachine) -> None:
+    run(machine, bytes.fromhex("b8ffffff4f 0fa2") + HLT)
+    highest = next(leaf for leaf in cpuid.table() if leaf.leaf == 0x16)
+    assert [machine.cpu.get("gpr", n) for n in (0, 3, 1)] == [highest.eax, highest.ebx, highest.ecx]
+
+
+def test_cpuid_table_is_consistent() -> None:
+    found = {(leaf.leaf, leaf.subleaf): leaf for leaf in cpuid.table()}
+    assert len(found) == len(cpuid.table())
+    assert found[0, cpuid.ANY].eax == max(leaf for leaf, _ in found if leaf < 0x80000000)
+    assert found[0x80000000, cpuid.ANY].eax == max(leaf for leaf, _ in found)
+    size = found[0x80000008, cpuid.ANY].eax
+    assert size & 255 == st.PHYSICAL_BITS
