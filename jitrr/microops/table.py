@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Body = Callable[..., Any]
@@ -60,6 +60,14 @@ def row(name: str, signature: str, body: Body, *, kind: str = "plain", cold: boo
     TABLE[name] = new
     ROWS.append(new)
     return new
+
+
+def number_rows() -> None:
+    """Order the table by name. Caches on disk and the compile worker know rows by number, and modules that declare rows
+    may have been imported in any order."""
+    ROWS.sort(key=lambda each: each.name)
+    for number, each in enumerate(ROWS):
+        ROWS[number] = TABLE[each.name] = replace(each, number=number)
 
 
 def rows(template: str, widths: tuple[int, ...], signature: str, body: Body, **options: Any) -> None:
