@@ -1,0 +1,154 @@
+"""A real operating system by the command line: Debian's cloud kernel is recorded, verified, sought in, typed at,
+killed.
+
+The kernel comes from Debian's archive; where that cannot be reached these tests say so and skip.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from real_machine import Walk, places, random_thresholds, wander
+
+from runtime import guests
+from runtime.guests.debian import INIT_STARTED, POWERING_OFF
+from runtime.recording.recording import Recording
+
+pytestmark = pytest.mark.slow
+
+SEED = 20_240_229
+PROMPT = "guest:/# "
+TYPED = f'''
+after "{PROMPT}" serial "echo hi $((6*7))\\n"
+after "hi 42" serial "poweroff -f\\n"
+'''
+
+
+def jitrr(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command of jitrr to its end, without standard input."""
+    command = [sys.executable, "-m", "jitrr", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=300
+    )
+
+
+def digest(recording: Path, icount: int, tier: str) -> bytes:
+    """What ``replay --seek --digest`` says of ``icount``."""
+    done = jitrr("replay", recording, "--seek", icount, "--digest", "--tier", tier)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["icount"] == icount
+    return bytes.fromhex(answer["digest"])
+
+
+def info(recording: Path) -> dict:
+    """What ``info --json`` says."""
+    done = jitrr("info", recording, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def guest() -> list[str]:
+    """Arguments to ``jitrr record`` for the kernel."""
+    try:
+        return guests.fetch("debian-cloud-x86_64").record_args
+    except guests.GuestError as error:
+        pytest.skip(f"no guest: {error}")
+
+
+def powering_off(guest: list[str]) -> list[str]:
+    """The same, for a guest that switches itself off."""
+    at = guest.index("--append") + 1
+    return [*guest[:at], guest[at] + " jitrr=poweroff", *guest[at + 1 :]]
+
+
+@pytest.fixture(scope="module")
+def boot(guest: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of the boot, to its power-off."""
+    path = tmp_path_factory.mktemp("linux") / "boot.jrr"
+    done = jitrr("record", *powering_off(guest), "-o", path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index(INIT_STARTED) < done.stdout.index(POWERING_OFF) < done.stdout.index("Power down")
+    return path
+
+
+def test_the_recording_is_complete_and_small(boot: Path) -> None:
+    said = info(boot)
+    assert said["clean_close"] and said["reason"] == "power-off"
+    assert said["icount"] > 500_000_000
+    assert said["bytes_log"] < 200_000
+    assert said["bytes_checkpoints"] < 300_000_000
+
+
+def test_it_verifies(boot: Path) -> None:
+    done = jitrr("verify", boot)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_replay_shows_the_console_again(boot: Path) -> None:
+    done = jitrr("replay", boot)
+    assert done.returncode == 0, done.stderr
+    assert INIT_STARTED in done.stdout and POWERING_OFF in done.stdout
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_a_seek_comes_to_the_same_state_each_time(boot: Path, part: int) -> None:
+    icount = random.Random(SEED + part).randrange(info(boot)["icount"])
+    assert digest(boot, icount, "auto") == digest(boot, icount, "auto") == digest(boot, icount, "interp")
+
+
+def test_thresholds_stops_and_seeks_do_not_matter(boot: Path) -> None:
+    recording, rng = Recording(boot), random.Random(SEED)
+    truth = Walk(recording, places(recording, rng, 8), "interp").digests
+    assert Walk(recording, sorted(truth), "auto", random_thresholds(rng)).digests == truth
+    few = dict(rng.sample(sorted(truth.items()), 5))
+    wander(recording, few, rng, random_thresholds(rng))
+
+
+def test_somebody_types_at_the_shell(guest: list[str], tmp_path: Path) -> None:
+    script, path = tmp_path / "typed", tmp_path / "shell.jrr"
+    script.write_text(TYPED)
+    done = jitrr("record", *guest, "--input-script", script, "-o", path)
+    assert done.returncode == 0, done.stderr
+    assert "hi 42" in done.stdout.partition(PROMPT)[2]
+    assert info(path)["reason"] == "power-off"
+    typed = [event.data for event in Recording(path).log.events if event.kind == "input:serial0"]
+    assert b"".join(typed) == b"echo hi $((6*7))\npoweroff -f\n"
+    done = jitrr("verify", path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_a_killed_recorder_has_flushed_replays(guest: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "killed.jrr"
+    command = [sys.executable, "-m", "jitrr", "record", *powering_off(guest), "-o", str(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as child:
+        wait_for_flushes(path / "log.mcap", 4)
+        assert child.poll() is None
+        child.send_signal(signal.SIGKILL)
+    said = info(path)
+    assert not said["clean_close"] and said["icount"] > 0
+    assert "cut short" in jitrr("info", path).stdout
+    done = jitrr("verify", path)
+    assert done.returncode == 0, done.stderr
+    assert digest(path, said["icount"], "auto") == digest(path, said["icount"], "interp")
+
+
+def wait_for_flushes(log: Path, count: int) -> None:
+    """Until a log has grown so many times."""
+    end = time.monotonic() + 200
+    sizes: set[int] = set()
+    while len(sizes) <= count:
+        assert time.monotonic() < end, "nothing is recorded"
+        time.sleep(0.02)
+        if log.is_file():
+            sizes.add(log.stat().st_size)
