@@ -7,16 +7,16 @@ from jitrr.engine.constants import TLB_BYTES
 from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
 O_VECTOR, O_ERROR, O_ADDRESS = st.LAYOUT["exc_vector"], st.LAYOUT["exc_error"], st.LAYOUT["exc_address"]
-O_PC, O_IC, O_LIMIT, O_NOW, O_SHADOW = (st.LAYOUT[n] for n in ("pc", "ic", "limit", "icount_now", "shadow"))
+O_PC, O_IC, O_LIMIT, O_NOW = (st.LAYOUT[n] for n in ("pc", "ic", "limit", "icount_now"))
 O_MODE, O_BASE, O_WRAP = st.LAYOUT["mode"], st.LAYOUT["code_base"], st.LAYOUT["linear_mask"]
 O_EPOCH, O_KEY, O_TLB, O_TLB_BASE = (st.LAYOUT[n] for n in ("jc_epoch", "jc_key", "tlb", "tlb_base"))
 CC_OP, CC_A, CC_B, CC_RES, EFLAGS = st.CC_OP, st.CC_A, st.CC_B, st.CC_RES, st.EFLAGS
 CR0, CR4, EFER = st.CR0, st.CR4, st.EFER
 SEL, BASE, LIMIT, ATTR = st.SEG_SEL, st.SEG_BASE, st.SEG_LIMIT, st.SEG_ATTR
 
-DE, DB, BP, OF_TRAP, UD, NM, DOUBLE, TS, NP, SS_FAULT, GP, PF_FAULT = 0, 1, 3, 4, 6, 7, 8, 10, 11, 12, 13, 14
+DB, UD, DOUBLE, TS, NP, SS_FAULT, GP, PF_FAULT = 1, 6, 8, 10, 11, 12, 13, 14
 CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_WP, CR0_PG = 1, 2, 4, 8, 1 << 16, 1 << 31
-CR4_TSD, CR4_PSE, CR4_PAE, CR4_OSFXSR, CR4_SMEP = 4, 16, 32, 1 << 9, 1 << 20
+CR4_PSE, CR4_PAE, CR4_OSFXSR, CR4_SMEP = 16, 32, 1 << 9, 1 << 20
 EFER_SCE, EFER_LME, EFER_LMA, EFER_NXE = 1, 1 << 8, 1 << 10, 1 << 11
 RF, VM, NT, IOPL, AC, ID = 1 << 16, 1 << 17, 1 << 14, 3 << 12, 1 << 18, 1 << 21
 #: What RFLAGS can hold besides the arithmetic flags and RF (VIF and VIP are those of VME, which is not announced).
