@@ -23,7 +23,7 @@ class Border(Protocol):
         """``size`` random bytes of the host. Logged."""
 
     def connect(self, channel: str, sink: Sink) -> None:
-        """Deliver input of ``channel`` ("serial0", "keyboard", "mouse", "power") to ``sink``, at its exact icount. Logged."""
+        """Deliver input of ``channel`` ("serial0", "keyboard", "mouse", "power") to ``sink`` at its icount; log it."""
 
     def output(self, channel: str, data: bytes) -> None:
         """Show ``data`` outside ("serial0", "vga"). Never logged, never fed back."""

@@ -58,9 +58,11 @@ class EngineExecutor:
             target = KERNEL + HANDLERS + 16 * vector
             self.ram[HANDLERS + 16 * vector] = 0xF4
             dpl = 3 if vector in (3, 4) else 0
-            gate = struct.pack("<HHBBHII", target & 0xFFFF, 8, 0, 0x8E | dpl << 5, target >> 16 & 0xFFFF, target >> 32, 0)
+            low, middle, high = target & 0xFFFF, target >> 16 & 0xFFFF, target >> 32
+            gate = struct.pack("<HHBBHII", low, 8, 0, 0x8E | dpl << 5, middle, high, 0)
             self.ram[IDT + 16 * vector : IDT + 16 * vector + 16] = gate
-        descriptors = [0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF, 0, 0x00CFFB000000FFFF, 0x00CFF3000000FFFF, 0x00AFFB000000FFFF]
+        descriptors = [0, 0x00AF9B000000FFFF, 0x00CF93000000FFFF]
+        descriptors += [0, 0x00CFFB000000FFFF, 0x00CFF3000000FFFF, 0x00AFFB000000FFFF]
         self.ram[GDT : GDT + 8 * len(descriptors)] = struct.pack(f"<{len(descriptors)}Q", *descriptors)
         self.ram[TSS + 4 : TSS + 12] = struct.pack("<Q", KERNEL + STACK_TOP)
         for name, value in (

@@ -30,9 +30,9 @@ class X86Frontend:
 
     def declare_helpers(self) -> None:
         """Import numba and declare all helpers."""
-        from frontends.x86 import helpers
+        from frontends.x86.helpers import build
 
-        helpers.build()
+        build()
 
     def goto_kind(self, mode: int) -> int:
         return (2, 1, 0)[mode & 3]

@@ -57,7 +57,7 @@ def _one_byte() -> np.ndarray:
 
 def _two_byte() -> np.ndarray:
     t = np.full(256, MODRM, np.uint8)
-    for op in (0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0C, 0x0E, *range(0x30, 0x38), 0x77, *range(0xA0, 0xA3)):
+    for op in (*range(0x04, 0x0D), 0x0E, *range(0x30, 0x38), 0x77, *range(0xA0, 0xA3)):
         t[op] = 0
     t[0xA8:0xAB] = 0
     t[0xC8:0xD0] = 0
@@ -77,9 +77,9 @@ def split(code, available, mode, out):  # type: ignore[no-untyped-def]
     code64 = (mode & 3) == 2
     size16 = (mode & 3) == 0
     addr16 = size16
-    at, rexw, rexb = 0, False, 0
+    at, rexw = 0, False
     limit = available if available < 15 else 15
-    opsize, addrsize, rep = False, False, False
+    opsize, addrsize = False, False
     while True:
         if at >= limit:
             return 0
@@ -88,13 +88,11 @@ def split(code, available, mode, out):  # type: ignore[no-untyped-def]
             opsize = True
         elif byte == 0x67:
             addrsize = True
-        elif byte == 0xF2 or byte == 0xF3:
-            rep = True
-        elif not (byte == 0xF0 or byte == 0x2E or byte == 0x36 or byte == 0x3E or byte == 0x26 or byte == 0x64 or byte == 0x65):
-            break
+        elif byte & 0xE7 != 0x26 and byte & 0xFE != 0x64 and byte & 0xFE != 0xF2 and byte != 0xF0:
+            break  # not ES CS SS DS, FS GS, REPNE REP, LOCK
         at += 1
     if code64 and byte & 0xF0 == 0x40:
-        rexw, rexb = (byte & 8) != 0, byte & 1
+        rexw = (byte & 8) != 0
         at += 1
         if at >= limit:
             return 0
@@ -165,10 +163,7 @@ def split(code, available, mode, out):  # type: ignore[no-untyped-def]
     elif kind == 4:
         imm_size = 8 if rexw else (2 if size16 else 4)
     elif kind == 5:
-        if code64:
-            imm_size = 4 if addrsize else 8
-        else:
-            imm_size = 2 if addr16 else 4
+        imm_size = (4 if addrsize else 8) if code64 else (2 if addr16 else 4)
     elif kind == 6:
         imm_size = 3
     elif kind == 7:

@@ -1,4 +1,4 @@
-"""Building blocks natively: instruction bytes are split into a masked key and its constants, the key finds a template of
+"""Building blocks natively: instruction bytes are split into a masked key and constants, the key finds a template of
 cells, and the constants are patched in. Python lifts an instruction only when its template does not exist yet.
 """
 
@@ -28,8 +28,8 @@ from jitrr.microops.table import P_DISP, P_HERE, P_IMM, P_NEXT, TABLE
 
 
 def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> SimpleNamespace:
-    """Helpers over blocks. ``split(code, available, mode, out)`` gives an instruction's length (0: not enough bytes or not
-    understood) and writes key, displacement and immediate."""
+    """Helpers over blocks. ``split(code, available, mode, out)`` gives an instruction's length (0: not enough bytes or
+    not understood) and writes key, displacement and immediate."""
     O_SCRATCH, O_LIMIT, O_IC, O_LEAVE, O_VALUE = (layout[n] for n in ("scratch", "limit", "ic", "leave", "value"))
     O_HOT, O_HOT_COUNT, O_HOT_RESET = (layout[n] for n in ("hot", "hot_count", "hot_reset"))
     O_LINES, O_MASK, O_TABLE = (layout[n] for n in ("code_lines", "block_mask", "block_table"))
@@ -61,7 +61,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
 
     @helper
     def copy_rest(cpu, ip):  # type: ignore[no-untyped-def]
-        """``value`` := a copy of the rest of this instruction's cells (from the running one), after which the run leaves."""
+        """``value`` := a copy of this instruction's cells from the running one on, after which the run leaves."""
         area = ld64(cpu + O_SCRATCH) + SCRATCH_BYTES // 2
         if ip >= area and ip < area + SCRATCH_BYTES // 2:
             st64(cpu + O_VALUE, ip)
@@ -195,7 +195,8 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
 
         ``mode``: low byte: translation mode; bits 8-9: width of gotos (0: 64, 1: 32, 2: 16); bits 16..: most
         instructions.
-        NEED_TEMPLATE: lift the instruction described by ``info`` and call again. NEED_PYTHON: not one whole instruction."""
+        NEED_TEMPLATE: lift the instruction described by ``info`` and call again. NEED_PYTHON: not one whole
+        instruction."""
         cell, n, off = out + CELL_SIZE, 0, 0
         ends = False
         most = mode >> 16

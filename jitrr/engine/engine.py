@@ -52,9 +52,10 @@ class Engine:
         self.state = np.frombuffer(self.block.map, self.layout.dtype())[0]
         self.words = np.frombuffer(self.block.map, np.uint64)
         self._quads = memoryview(self.block.map).cast("Q")
-        self._at_ic, self._at_limit, self._at_reason, self._at_leave, self._at_pc, self._at_arg, self._at_io, self._at_mode = (
-            self.layout[n] // 8 for n in ("ic", "limit", "exit_reason", "leave", "pc", "exit_arg", "io_value", "mode")
-        )
+        at = {name: self.layout[name] // 8 for name in self.layout.types}
+        self._at_ic, self._at_limit, self._at_leave = (at[n] for n in ("ic", "limit", "leave"))
+        self._at_reason, self._at_arg = (at[n] for n in ("exit_reason", "exit_arg"))
+        self._at_pc, self._at_io, self._at_mode = (at[n] for n in ("pc", "io_value", "mode"))
         self.ram = self.new_memory(ram_size)
         self.page_flags = self.new_memory(max(ram_size >> 12, 4096)).array
         self.host_error: BaseException | None = None

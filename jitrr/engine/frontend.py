@@ -35,7 +35,7 @@ class Frontend(Protocol):
         """Micro-ops of one instruction (described by the splitter in ``info``), and whether it ends its block."""
 
     def lift_odd(self, code: bytes, mode: int) -> tuple[list[UOp], int]:
-        """Micro-ops (with their exits, constants final) and length of an instruction that the splitter does not take."""
+        """Micro-ops (with their exits, constants final) and length of an instruction that the splitter refuses."""
 
     def peek(self, engine: Engine, linear: int) -> int | None:
         """Physical address of code at a linear address, or None."""

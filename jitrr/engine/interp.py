@@ -127,7 +127,8 @@ class InterpEmit(Emit):
         self.line(f" br i1 {ok}, label %{done}, label %{check}, {LIKELY}")
         self.line(f"{check}:\n {(bad := self.fresh())} = icmp eq i64 {status}, 1")
         self.line(f" br i1 {bad}, label %{fault}, label %{leave}")
-        self.line(f"{fault}:\n musttail call preserve_nonecc void @raise_here(ptr {self.ip}, ptr %cpu, i64 {self.ic})\n ret void")
+        self.line(f"{fault}:")
+        self.tail(self.ip, "@raise_here")
         self.line(f"{leave}:")
         at = self.let(f"call ptr @prepare_leave(ptr {self.ip}, ptr %cpu, i64 {self.ic})")
         left = self.get("ic")
@@ -146,12 +147,13 @@ class InterpEmit(Emit):
         self.line(f" br i1 {condition}, label %{bad}, label %{good}, {UNLIKELY}\n{bad}:")
         self.set("exc_vector", vector)
         self.set("exc_error", error)
-        self.line(f" musttail call preserve_nonecc void @raise_here(ptr {self.ip}, ptr %cpu, i64 {self.ic})\n ret void\n{good}:")
+        self.tail(self.ip, "@raise_here")
+        self.line(f"{good}:")
 
     def helper(self, name: str, *args: str | int) -> str:
         self.set("icount_now", self.icount_here())
         result = self.call_raw(name, *args)
-        done, self.ip, self.ic = self.after_slow()
+        _, self.ip, self.ic = self.after_slow()
         return result
 
     def pc_here(self) -> str:
@@ -373,7 +375,7 @@ def machinery(layout: Layout, helpers: dict[str, int]) -> str:
     e = new()
     linear = e.bin("and", 64, e.bin("add", 64, e.get("code_base"), e.get("pc")), -4096)
     phys = e.call_raw("check_exec", e.bin("and", 64, e.bin("add", 64, linear, 4096), e.get("linear_mask")))
-    done, e.ip, e.ic = e.after_slow()
+    _, e.ip, e.ic = e.after_slow()
     same, moved = e.label(), e.label()
     e.line(f" br i1 {e.icmp('eq', 64, phys, e.cell(H_IMM, 64))}, label %{same}, label %{moved}, {LIKELY}\n{moved}:")
     same_ic, e.ic = e.ic, e.bin("add", 64, e.ic, 1)

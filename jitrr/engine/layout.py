@@ -52,9 +52,8 @@ class Layout:
                 formats.append(plain[kind] if n == 1 else f"({n},)u{SIZES[kind]}")
             else:
                 formats.append("(2,)u8" if n == 1 else f"({n},2)u8")
-        return np.dtype(
-            {"names": list(self.types), "formats": formats, "offsets": list(self.offsets.values()), "itemsize": MAX_SIZE}
-        )
+        offsets = list(self.offsets.values())
+        return np.dtype({"names": list(self.types), "formats": formats, "offsets": offsets, "itemsize": MAX_SIZE})
 
 
 #: name -> meaning. All u64. Host pointers are never part of a digest or a checkpoint.
@@ -65,7 +64,7 @@ ENGINE_FIELDS = {
     "exit_reason": "why generated code came back (exits.Exit)",
     "exit_arg": "detail of the reason",
     "exit_cell": "cell at which it came back",
-    "status": "result of the last helper: 0 done, 1 exception pending, 2 leave after this instruction, 3 not translated",
+    "status": "of the last helper: 0 done, 1 exception pending, 2 leave after this instruction, 3 not translated",
     "value": "result of a slow load, low half",
     "value_hi": "result of a slow load, high half (128 bit)",
     "leave": "leave after this instruction: bit 0 to look the next one up afresh, bit 1 to the runtime",

@@ -26,8 +26,9 @@ _CONSTANT = {"tlb_salt": "i64", "tlb": "ptr", "jc": "ptr", "jc_key": "i64"}
 
 @dataclass(frozen=True)
 class Block:
-    """``cells``: the head cell and all others; ``patch``, if not 0, is the number of the cell's literal, from 1. ``edges``: index of an exit cell -> the blocks it may lead to, each with
-    whether the jump cache must confirm first that the target is still mapped there."""
+    """``cells``: the head cell and all others; ``patch``, if not 0, is the number of the cell's literal, from 1.
+    ``edges``: index of an exit cell -> the blocks it may lead to, each with whether the jump cache must confirm first
+    that the target is still mapped there."""
 
     cells: np.ndarray
     edges: dict[int, list[tuple[int, bool]]]
@@ -183,9 +184,8 @@ class RegionEmit(Emit):
 
 
 def _wide_ranges(layout: Layout) -> list[range]:
-    return [
-        range(layout[n], layout[n] + 16 * layout.counts[n]) for n, kind in layout.types.items() if kind in ("v128", "f80")
-    ]
+    names = [name for name, kind in layout.types.items() if kind in ("v128", "f80")]
+    return [range(layout[name], layout[name] + 16 * layout.counts[name]) for name in names]
 
 
 def _wrap(value: int, bits: int) -> int:

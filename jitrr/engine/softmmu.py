@@ -247,7 +247,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
 
     @inner
     def store_as(cpu, address, size, value, user):  # type: ignore[no-untyped-def]
-        """Guest store of 1..8 bytes with a given privilege; nothing is written when an exception is pending after it."""
+        """Guest store of 1..8 bytes with a given privilege; nothing is written when an exception is pending after."""
         if (address & 4095) + size <= 4096:
             phys = translate(cpu, address, WRITE, user)
             if phys != -1:
@@ -311,7 +311,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
 
     @helper
     def lookup(cpu):  # type: ignore[no-untyped-def]
-        """The head cell of the block at ``pc``, or 0: status 1 (the fetch faults) or 3 (not translated; exit_arg: where)."""
+        """The head cell of the block at ``pc``, or 0: status 1 (fetching faults) or 3 (not translated: at exit_arg)."""
         pc = ld64(cpu + O_PC)
         phys = translate(cpu, (ld64(cpu + O_BASE) + pc) & ld64(cpu + O_WRAP), EXEC, is_user(cpu))
         if phys == -1:
@@ -336,4 +336,5 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         st64(entry + 16, cell)
         return cell
 
-    return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v) and k not in ("make_walk", "entry_cached")})
+    given = ("make_walk", "entry_cached")
+    return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v) and k not in given})

@@ -1,4 +1,4 @@
-"""Templates: what instructions lift to, by masked bytes and mode; kept on disk, so that a later run lifts hardly anything."""
+"""Templates: what instructions lift to, by masked bytes and mode; kept on disk: a later run lifts hardly anything."""
 
 from __future__ import annotations
 

@@ -136,8 +136,8 @@ class Formed:
 
 @dataclass
 class Body:
-    """A block's cells without addresses: constants that look like kernel addresses are literals, kept apart, so that the
-    same code at another place (KASLR) is the same region."""
+    """A block's cells without addresses: constants that look like kernel addresses are literals, kept apart, so that
+    the same code at another place (KASLR) is the same region."""
 
     cells: np.ndarray
     literals: list[int]
@@ -146,8 +146,8 @@ class Body:
 
 
 class Tier:
-    """Hot regions of one engine. A block is looked for in the disk cache after ``threshold`` executions and compiled after
-    ``patience``. ``synchronous``: wait for each region (tests)."""
+    """Hot regions of one engine. A block is looked for in the disk cache after ``threshold`` executions and compiled
+    after ``patience``. ``synchronous``: wait for each region (tests)."""
 
     def __init__(self, engine: Any, threshold: int, patience: int, synchronous: bool = False):
         self.engine, self.threshold, self.patience, self.synchronous = engine, threshold, patience, synchronous

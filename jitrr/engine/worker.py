@@ -52,7 +52,7 @@ def main() -> None:
         region = Region([Block(*b) for b in blocks], pc_bits)
         try:
             code, linked = compile_region(frontend, region)
-        except Exception as error:  # a region that cannot be compiled stays with the interpreter; the reason is reported
+        except Exception as error:  # what cannot be compiled stays with the interpreter; the reason is reported
             reply = message((number, None, f"{type(error).__name__}: {error}"))
         else:
             reply = message((number, code, linked))

@@ -41,7 +41,8 @@ rows("not{w}", INTS, "d{w} <- a{w}", lambda e, w, x: e.bin("xor", w, x, -1))
 for _scale in range(4):
     for _w in (64, 32, 16):
         row(f"ea{_w}s{_scale}", "d64 <- a64 b64 i64",
-            lambda e, a, b, i, s=_scale, w=_w: _address(e, w, e.bin("add", 64, a, e.bin("shl", 64, b, s)), i))  # fmt: skip
+            lambda e, a, b, i, s=_scale, w=_w: _address(e, w, e.bin("add", 64, a, e.bin("shl", 64, b, s)), i),
+        )  # fmt: skip
         row(f"eax{_w}s{_scale}", "d64 <- b64 i64",
             lambda e, b, i, s=_scale, w=_w: _address(e, w, e.bin("shl", 64, b, s), i))  # fmt: skip
 for _w in (64, 32, 16):

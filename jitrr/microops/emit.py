@@ -6,7 +6,7 @@ memory and exceptions are reached. A body does everything that can fault before 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jitrr.engine.layout import SIZES, Layout
 
@@ -74,7 +74,7 @@ class Emit:
         self.declare(f"llvm.{name}.i{w}", f"i{w}", [t.split()[0] for t in texts.split(", ")])
         return self.let(f"call i{w} @llvm.{name}.i{w}({texts})")
 
-    declarations: dict[str, str] = {}  # shared: intrinsics used by any module
+    declarations: ClassVar[dict[str, str]] = {}  # shared: intrinsics used by any module
 
     def declare(self, name: str, result: str, args: list[str]) -> None:
         Emit.declarations[name] = f"declare {result} @{name}({', '.join(args)})"
@@ -87,7 +87,8 @@ class Emit:
     def get(self, name: str, w: int = 0, index: int = 0) -> str:
         """Value of a named field (its declared width by default)."""
         w = w or 8 * SIZES[self.layout.types[name]]
-        return self.let(f"load {llvm_type(w)}, ptr {self.pointer(self.layout[name] + index * self.layout.stride(name))}")
+        at = self.pointer(self.layout[name] + index * self.layout.stride(name))
+        return self.let(f"load {llvm_type(w)}, ptr {at}")
 
     def set(self, name: str, value: str | int, w: int = 0, index: int = 0) -> None:
         """Write a named field."""
@@ -110,7 +111,7 @@ class Emit:
         raise NotImplementedError
 
     def helper(self, name: str, *args: str | int) -> str:
-        """Call a native helper with i64 arguments; its result (i64). It may leave an exception pending (cold rows only)."""
+        """Call a native helper with i64 arguments; its result (i64). In cold rows it may leave an exception pending."""
         raise NotImplementedError
 
     def pc_here(self) -> str:
