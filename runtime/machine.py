@@ -23,6 +23,8 @@ from runtime.machine_api import Stop, StopReason
 #: Instructions between two looks at the outside, at most; and the wall time to aim at.
 SLICE = 4_000_000
 POLL_SECONDS = 0.01
+#: What lies above is the devices' on this board, and RAM above 4 GiB is not there yet.
+MOST_MEMORY = 3 << 30
 #: Executions of a block before the disk cache is asked for it, and before it is compiled.
 CACHED_AFTER, COMPILE_AFTER = 1_000, 8_000
 
@@ -32,6 +34,8 @@ def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int]
     COMPILE_AFTER; like the tier, it never changes the outcome."""
     if config.arch != "x86_64" or config.machine != "pc":
         raise ConfigError(f"--arch {config.arch} --machine {config.machine} is not there yet: use --arch x86_64")
+    if config.memory > MOST_MEMORY:
+        raise ConfigError("more than 3 GiB of memory is not there yet: use --memory 3G")
     if config.smp != 1:
         raise ConfigError("more than one processor is not there yet: use --smp 1")
     return PcMachine(config, border, thresholds)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jitrr.engine import cache
 from jitrr.engine import constants as k
 from jitrr.engine.cells import CELL, CELL_SIZE, HEAD_OFF
 from jitrr.engine.exits import Exit
@@ -129,8 +130,9 @@ class Engine:
         self.blocks_on_page: dict[int, list[tuple[int, int]]] = defaultdict(list)
 
     def close(self) -> None:
-        """Keep what was learned for the next run, and end the compile worker."""
+        """Keep what was learned for the next run (within the cache's bounds), and end the compile worker."""
         self.templates.save()
+        cache.trim()
         if self.tier is not None:
             self.tier.close()
 
