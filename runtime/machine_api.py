@@ -87,7 +87,8 @@ class Machine(Protocol):
         """Architectural processor state in canonical form: the same bytes however the code was run."""
 
     def restore_cpu(self, state: bytes, icount: int) -> None:
-        """Continue from ``state`` at ``icount``; caches of translated code stay valid or are dropped as needed."""
+        """Continue from ``state`` at ``icount``; caches of translated code stay valid or are dropped as needed.
+        ValueError when the state is none of this machine's."""
 
     def device_state(self) -> State:
         """States of all devices and of the clock, by name, in a fixed order."""

@@ -12,11 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from real_machine import ANSWER, Walk, empty_cache, places, random_thresholds, record_demo, wander
+from real_machine import ANSWER, BUSY, Walk, empty_cache, places, random_thresholds, record_demo, wander
 
+from frontends.x86 import cpu
 from runtime.borders.live import LiveBorder
+from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.record import Pace
+from runtime.timeline.replay import Replay
 from runtime.timeline.verify import verify
 
 SEED = 20_240_229
@@ -114,9 +117,8 @@ def test_checkpoints_while_recording_do_not_matter(tmp_path: Path, monkeypatch: 
     """Two recordings with the same outside, one stopped as often as can be, one never: the same end."""
     monkeypatch.setattr(LiveBorder, "entropy", lambda self, size: bytes(range(7, 7 + size)))
     ends = []
-    for name, pace in (("often", None), ("never", Pace(digest=1e9, checkpoint=1e9))):
-        options = {} if pace is None else {"pace": pace}
-        record_demo(tmp_path / name, rtc="2024-02-29T12:00:00", **options)
+    for name, pace in (("often", BUSY), ("never", Pace(digest=1e9, checkpoint=1e9))):
+        record_demo(tmp_path / name, rtc="2024-02-29T12:00:00", pace=pace)
         ends.append(Recording(tmp_path / name))
     often, never = ends
     assert len(often.log.digests) > 2 + len(never.log.digests)
@@ -130,6 +132,14 @@ def test_a_reset_in_the_middle(recording: Recording, tmp_path: Path) -> None:
     assert twice.icount > recording.icount
     at = [*places(twice, random.Random(SEED), 12), 29_999_999, 30_000_000, 30_000_001, 30_000_100]
     wander(twice, Walk(twice, sorted(at), "interp").digests, random.Random(SEED))
+
+
+def test_the_state_of_another_version_is_refused_with_one_line(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "FIELDS", tuple(name for name in cpu.FIELDS if name != "tsc_aux"))
+    with pytest.raises(RecordingError, match="checkpoint at 0 is of another version of jitrr"):
+        Replay(recording)
 
 
 @contextmanager

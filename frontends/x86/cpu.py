@@ -289,7 +289,9 @@ class X86Cpu:
         return b"".join(parts)
 
     def restore_bytes(self, data: bytes) -> None:
-        """The inverse of :meth:`state_bytes`."""
+        """The inverse of :meth:`state_bytes`; ValueError when another version made it."""
+        if len(data) != len(self.state_bytes()):
+            raise ValueError(f"{len(data)} bytes of processor state, not {len(self.state_bytes())}")
         pc, flags = struct.unpack_from("<2Q", data)
         at = 16
         block = self.engine.block.map

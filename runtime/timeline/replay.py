@@ -153,8 +153,12 @@ class Replay:
         machine.ram_replaced(pages)
         table[pages] = place.table[pages]
         self._came_from = place.table
-        machine.restore_cpu(place.cpu, place.icount)
-        machine.restore_devices(place.devices)
+        try:
+            machine.restore_cpu(place.cpu, place.icount)
+            machine.restore_devices(place.devices)
+        except (ValueError, KeyError) as error:
+            what = f"{self.recording.path}: the checkpoint at {place.icount} is of another version of jitrr"
+            raise RecordingError(f"{what} ({error})") from error
         self._border.position = place.position
         if machine.cpu_state() != place.cpu or encode_state(machine.device_state()) != encode_state(place.devices):
             raise Divergence(place.icount, "the machine is not in the checkpoint's state after it was restored")
