@@ -6,6 +6,7 @@ import random
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -44,7 +45,7 @@ def random_thresholds(rng: random.Random) -> tuple[int, int]:
 def places(recording: Recording, rng: random.Random, count: int) -> list[int]:
     """Icounts to look at: random ones, both ends, and those around some events and digests of the log."""
     log = recording.log
-    noted = [entry.icount for entry in (*log.events, *log.digests)]
+    noted = [event.icount for event in log.events] + [digest.icount for digest in log.digests]
     chosen = {0, recording.icount, *(rng.randrange(recording.icount) for _ in range(count))}
     for icount in rng.sample(noted, min(len(noted), 5)):
         chosen.update((icount - 1, icount, icount + 1))
@@ -63,7 +64,7 @@ class Walk:
                 self.digests[icount] = replay.digest()
             replay.finish()
             self.verified = replay.verified
-            self.regions = replay.machine.engine.counters["regions"]
+            self.regions = cast(Any, replay.machine).engine.counters["regions"]
         finally:
             replay.close()
 
