@@ -44,7 +44,7 @@ def test_pit_as_linux_calibrates_the_tsc_with_it() -> None:
     rig.outb(0x61, rig.inb(0x61) & ~2 | 1)
     rig.outb(0x43, 0xB0)
     rig.outb(0x42, 0xFF, 0xFF)
-    seen = {}
+    seen: dict[int, int] = {}
     for _ in range(3000):
         rig.inb(0x42)
         seen.setdefault(rig.inb(0x42), rig.ns)

@@ -82,13 +82,15 @@ class Guest:
         if kind < 3:
             port = self.PORTS[pick(len(self.PORTS))]
             value = pick(256) & ~1 if port == 0x92 else pick(256)
-            return rig.outb(port, value)
+            rig.outb(port, value)
+            return None
         if kind == 3:
             return rig.inb(self.PORTS[pick(len(self.PORTS))])
         if kind < 6:
             address = self.MEMORY[pick(len(self.MEMORY))]
             value = pick(1 << 32) if pick(2) else pick(0x40000)
-            return rig.board.mmio.write(address, 4, value)
+            rig.board.mmio.write(address, 4, value)
+            return None
         if kind == 6:
             return rig.board.mmio.read(self.MEMORY[pick(len(self.MEMORY))], 4)
         if kind == 7:
@@ -98,7 +100,8 @@ class Guest:
             vector = rig.take()
             rig.eoi()
             return vector
-        return rig.run(1 << pick(26))
+        rig.run(1 << pick(26))
+        return None
 
 
 def prepare(rig: Rig) -> None:

@@ -174,7 +174,7 @@ def test_a_script_gives_the_same_run_twice(tmp_path):
     script = 'after "9000\\r\\n" serial "hello\\n"\nafter "[hello" +5 serial "b"'
     stamps = []
     for _ in range(2):
-        seen = []
+        seen: list[tuple[int, bytes]] = []
 
         class Seen(ToyMachine):
             def _input(self, channel, data, seen=seen):

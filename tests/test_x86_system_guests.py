@@ -27,10 +27,11 @@ def build(name: str, directory: Path) -> Path:
     """Assemble and link a guest to a 32-bit ELF file."""
     bits, emulation = ("--64", "elf_x86_64") if name == "long" else ("--32", "elf_i386")
     part, linked, image = directory / f"{name}.o", directory / f"{name}.linked", directory / f"{name}.elf"
-    command = ["as", bits, "-mx86-used-note=no", "--fatal-warnings", "-I", SOURCES, "-o", part, SOURCES / f"{name}.S"]
+    source, layout = str(SOURCES / f"{name}.S"), str(SOURCES / "guest.ld")
+    command = ["as", bits, "-mx86-used-note=no", "--fatal-warnings", "-I", str(SOURCES), "-o", str(part), source]
     subprocess.run(command, check=True)
-    script = ["-z", "noexecstack", "-z", "max-page-size=4096", "--build-id=none", "-T", SOURCES / "guest.ld"]
-    subprocess.run(["ld", "-m", emulation, *script, "-o", linked, part], check=True)
+    script = ["-z", "noexecstack", "-z", "max-page-size=4096", "--build-id=none", "-T", layout]
+    subprocess.run(["ld", "-m", emulation, *script, "-o", str(linked), str(part)], check=True)
     subprocess.run(["objcopy", "--strip-all", "-O", "elf32-i386", linked, image], check=True)
     return image
 
@@ -62,7 +63,7 @@ def test_qemu_agrees(name: str, tmp_path: Path) -> None:
     cpu = "qemu64,vendor=GenuineIntel,+smep,+rdtscp"
     options = ["-display", "none", "-cpu", cpu, "-m", "32", "-no-reboot", "-nodefaults"]
     devices = ["-debugcon", f"file:{printed}", "-device", "isa-debug-exit,iobase=0xf4"]
-    command = ["qemu-system-x86_64", *options, *devices, "-kernel", build(name, tmp_path)]
+    command = ["qemu-system-x86_64", *options, *devices, "-kernel", str(build(name, tmp_path))]
     subprocess.run(command, timeout=60, check=False)
     found = printed.read_text().splitlines()
     ours = transcript(name)

@@ -26,7 +26,7 @@ A_PRESENT, A_LONG, A_BIG = 1 << 7, 1 << 13, 1 << 14
 
 
 @inner
-def fault(cpu, vector, error):  # type: ignore[no-untyped-def]
+def fault(cpu, vector, error):
     """Leave an exception pending; ``error`` -1: without error code. Returns -1."""
     st64(cpu + O_VECTOR, vector)
     st64(cpu + O_ERROR, error)
@@ -34,13 +34,13 @@ def fault(cpu, vector, error):  # type: ignore[no-untyped-def]
 
 
 @inner
-def pending(cpu):  # type: ignore[no-untyped-def]
+def pending(cpu):
     """Whether an exception is pending."""
     return ld64(cpu + O_VECTOR) != -1
 
 
 @inner
-def arith_flags(cpu):  # type: ignore[no-untyped-def]
+def arith_flags(cpu):
     """CF PF AF ZF SF OF as RFLAGS bits; the same formulas as flags.arithmetic."""
     op, a, b, res = ld64(cpu + CC_OP), ld64(cpu + CC_A), ld64(cpu + CC_B), ld64(cpu + CC_RES)
     if op == st.CC_EFL:
@@ -69,13 +69,13 @@ def arith_flags(cpu):  # type: ignore[no-untyped-def]
 
 
 @inner
-def get_flags(cpu):  # type: ignore[no-untyped-def]
+def get_flags(cpu):
     """RFLAGS as a whole."""
     return ld64(cpu + EFLAGS) | arith_flags(cpu)
 
 
 @inner
-def set_flags(cpu, value):  # type: ignore[no-untyped-def]
+def set_flags(cpu, value):
     """RFLAGS as a whole; reserved bits are fixed, RF is never kept (no instruction breakpoint needs it)."""
     st64(cpu + EFLAGS, (value & WRITABLE_FLAGS) | 2)
     st64(cpu + CC_OP, st.CC_EFL)
@@ -83,31 +83,31 @@ def set_flags(cpu, value):  # type: ignore[no-untyped-def]
 
 
 @inner
-def cpl(cpu):  # type: ignore[no-untyped-def]
+def cpl(cpu):
     """Current privilege level: the DPL of SS (SDM volume 3, 24.4.1)."""
     return (ld64(cpu + ATTR + 8 * st.SS) >> 5) & 3
 
 
 @inner
-def is_real(cpu):  # type: ignore[no-untyped-def]
+def is_real(cpu):
     """Segment registers load as in real mode (real or virtual-8086 mode)."""
     return ld64(cpu + CR0) & CR0_PE == 0 or ld64(cpu + EFLAGS) & VM != 0
 
 
 @inner
-def is_code64(cpu):  # type: ignore[no-untyped-def]
+def is_code64(cpu):
     """64-bit mode."""
     return ld64(cpu + EFER) & EFER_LMA != 0 and ld64(cpu + ATTR + 8 * st.CS) & A_LONG != 0
 
 
 @inner
-def canonical(address):  # type: ignore[no-untyped-def]
+def canonical(address):
     """Whether bits 63..47 agree."""
     return (address << 16) >> 16 == address
 
 
 @inner
-def set_segment(cpu, seg, selector, base, limit, attr):  # type: ignore[no-untyped-def]
+def set_segment(cpu, seg, selector, base, limit, attr):
     """Write a segment register with its hidden part."""
     st64(cpu + SEL + 8 * seg, selector)
     st64(cpu + BASE + 8 * seg, base)
@@ -116,7 +116,7 @@ def set_segment(cpu, seg, selector, base, limit, attr):  # type: ignore[no-untyp
 
 
 @inner
-def flat(cpu, seg, code):  # type: ignore[no-untyped-def]
+def flat(cpu, seg, code):
     """Whether every access through a segment is allowed and needs no base: readable code, or writable data."""
     attr = ld64(cpu + ATTR + 8 * seg)
     if ld64(cpu + BASE + 8 * seg) != 0 or ld64(cpu + LIMIT + 8 * seg) != 0xFFFFFFFF:
@@ -125,7 +125,7 @@ def flat(cpu, seg, code):  # type: ignore[no-untyped-def]
 
 
 @helper
-def update_mode(cpu):  # type: ignore[no-untyped-def]
+def update_mode(cpu):
     """Recompute what translation, addressing and privilege depend on; call after any change of it. Returns 0."""
     cr0, attr, flags = ld64(cpu + CR0), ld64(cpu + ATTR + 8 * st.CS), ld64(cpu + EFLAGS)
     if is_code64(cpu):

@@ -90,7 +90,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
     return_code, return_stack = seg.return_code, seg.return_stack
 
     @inner
-    def enter_vector(cpu, vector, return_pc):  # type: ignore[no-untyped-def]
+    def enter_vector(cpu, vector, return_pc):
         """Through the interrupt vector table."""
         if 4 * vector + 3 > ld64(cpu + IDTR_LIMIT):
             return fault(cpu, GP, 0)
@@ -107,7 +107,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return enter_real(cpu, lsr(target, 16), target & 0xFFFF)
 
     @inner
-    def gate_code(cpu, selector, ext):  # type: ignore[no-untyped-def]
+    def gate_code(cpu, selector, ext):
         """The checked code descriptor of a gate; check for a pending exception."""
         error = (selector & 0xFFFC) | ext
         if selector & 0xFFFC == 0:
@@ -122,7 +122,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return d
 
     @inner
-    def check_gate(cpu, gate, vector, kind, ext):  # type: ignore[no-untyped-def]
+    def check_gate(cpu, gate, vector, kind, ext):
         """Privilege and presence of an IDT entry whose type is right."""
         error = 8 * vector + 2 + ext
         if kind == SOFTWARE and lsr(gate, 45) & 3 < cpl(cpu):
@@ -132,12 +132,12 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return 0
 
     @inner
-    def new_level(cpu, d):  # type: ignore[no-untyped-def]
+    def new_level(cpu, d):
         """CPL after entering code: conforming code keeps it."""
         return cpl(cpu) if d_attr(d) & CONFORMING_OR_DOWN else d_dpl(d)
 
     @inner
-    def after_entry(cpu, selector, d, level, target, gate_type):  # type: ignore[no-untyped-def]
+    def after_entry(cpu, selector, d, level, target, gate_type):
         """CS, pc and flags of the handler; the stack is set."""
         install(cpu, CS, (selector & 0xFFFC) | level, d)
         st64(cpu + O_PC, target)
@@ -146,7 +146,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return update_mode(cpu)
 
     @inner
-    def long_stack(cpu, ist, level, ext):  # type: ignore[no-untyped-def]
+    def long_stack(cpu, ist, level, ext):
         """RSP for an entry in long mode, aligned to 16; check for a pending exception."""
         slot = -1
         if ist:
@@ -160,7 +160,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return load_as(cpu, ld64(cpu + BASE + 8 * TR) + slot, 8, 0) & -16
 
     @inner
-    def enter_long(cpu, vector, error, kind, ext, rf, return_pc):  # type: ignore[no-untyped-def]
+    def enter_long(cpu, vector, error, kind, ext, rf, return_pc):
         if 16 * vector + 15 > ld64(cpu + IDTR_LIMIT):
             return fault(cpu, GP, 8 * vector + 2 + ext)
         at = ld64(cpu + IDTR_BASE) + 16 * vector
@@ -199,7 +199,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return after_entry(cpu, selector, d, level, target, lsr(gate, 40) & 15)
 
     @inner
-    def tss_stack(cpu, level, ext):  # type: ignore[no-untyped-def]
+    def tss_stack(cpu, level, ext):
         """(SS << 32) | ESP for a privilege level from a 32 or 16 bit TSS; check for a pending exception."""
         wide = ld64(cpu + ATTR + 8 * TR) & 8 != 0
         size = 4 if wide else 2
@@ -211,7 +211,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return sp | ((load_as(cpu, at + size, size, 0) & 0xFFFF) << 32)
 
     @inner
-    def push_data_segments(cpu, base, limit, attr, sp, size):  # type: ignore[no-untyped-def]
+    def push_data_segments(cpu, base, limit, attr, sp, size):
         """An interrupt in virtual-8086 mode saves these first."""
         sp = push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * GS), 0)
         sp = push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * FS), 0)
@@ -219,7 +219,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * ES), 0)
 
     @inner
-    def push_frame(cpu, base, limit, attr, sp, size, user, flags, return_pc, error):  # type: ignore[no-untyped-def]
+    def push_frame(cpu, base, limit, attr, sp, size, user, flags, return_pc, error):
         sp = push_on(cpu, base, limit, attr, sp, size, flags & operand_mask(8 * size), user)
         sp = push_on(cpu, base, limit, attr, sp, size, ld64(cpu + SEL + 8 * CS), user)
         sp = push_on(cpu, base, limit, attr, sp, size, return_pc & operand_mask(8 * size), user)
@@ -228,7 +228,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return sp
 
     @inner
-    def inner_entry(cpu, selector, d, level, size, ext, flags, return_pc, error):  # type: ignore[no-untyped-def]
+    def inner_entry(cpu, selector, d, level, size, ext, flags, return_pc, error):
         """Switch to the stack of a more privileged level and push; -1 with an exception pending."""
         from_v86 = ld64(cpu + EFLAGS) & VM != 0
         if from_v86 and level != 0:
@@ -262,14 +262,14 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return set_rsp_legacy(cpu, attr, sp)
 
     @inner
-    def set_rsp_legacy(cpu, attr, sp):  # type: ignore[no-untyped-def]
+    def set_rsp_legacy(cpu, attr, sp):
         """RSP on a stack segment with given attributes."""
         mask = 0xFFFFFFFF if attr & A_BIG else 0xFFFF
         st64(cpu + RSP, sp & mask if attr & A_BIG else (ld64(cpu + RSP) & ~mask) | (sp & mask))
         return 0
 
     @inner
-    def enter_protected(cpu, vector, error, kind, ext, rf, return_pc):  # type: ignore[no-untyped-def]
+    def enter_protected(cpu, vector, error, kind, ext, rf, return_pc):
         if 8 * vector + 7 > ld64(cpu + IDTR_LIMIT):
             return fault(cpu, GP, 8 * vector + 2 + ext)
         gate = load_as(cpu, ld64(cpu + IDTR_BASE) + 8 * vector, 8, 0)
@@ -304,7 +304,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return after_entry(cpu, selector, d, level, target, gate_type)
 
     @inner
-    def enter(cpu, vector, error, kind, rf, return_pc):  # type: ignore[no-untyped-def]
+    def enter(cpu, vector, error, kind, rf, return_pc):
         """Enter the handler of ``vector``; -1 with an exception pending and nothing changed."""
         ext = 0 if kind == SOFTWARE else 1
         if ld64(cpu + CR0) & CR0_PE == 0:
@@ -314,19 +314,19 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return enter_protected(cpu, vector, error, kind, ext, rf, return_pc)
 
     @inner
-    def is_in(mask, vector):  # type: ignore[no-untyped-def]
+    def is_in(mask, vector):
         """Whether a vector is that of an exception in ``mask``."""
         return vector < 32 and (mask >> vector) & 1 != 0
 
     @inner
-    def combine(first, second):  # type: ignore[no-untyped-def]
+    def combine(first, second):
         """Whether ``second``, raised while ``first`` was being delivered, makes a double fault."""
         if is_in(CONTRIBUTORY, first):
             return is_in(CONTRIBUTORY, second)
         return first == PF_FAULT and (second == PF_FAULT or is_in(CONTRIBUTORY, second))
 
     @helper
-    def deliver(cpu):  # type: ignore[no-untyped-def]
+    def deliver(cpu):
         """Deliver what is pending in ``exc_vector`` at ``pc``: an exception, or an interrupt (EXTERNAL + vector).
 
         Exceptions on the way are delivered instead or become a double fault. 0, or 1: triple fault."""
@@ -353,14 +353,14 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
                 vector, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
 
     @inner
-    def step_end(cpu, next_pc):  # type: ignore[no-untyped-def]
+    def step_end(cpu, next_pc):
         """#DB after an instruction that ran with TF set and has cleared it."""
         st64(cpu + DR6, ld64(cpu + DR6) | DR6_BS)
         st64(cpu + O_TRAP, 0)
         return enter(cpu, DB, -1, HARDWARE, 0, next_pc)
 
     @helper
-    def soft_interrupt(cpu, vector, next_pc, kind):  # type: ignore[no-untyped-def]
+    def soft_interrupt(cpu, vector, next_pc, kind):
         """INT n, INT3 (SOFTWARE), INTO (IF_OVERFLOW), INT1 (HARDWARE: no check of the gate's privilege);
         the end of a POPF that ran with TF set (STEP_END)."""
         flags = get_flags(cpu)
@@ -377,7 +377,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
 
     # -- IRET ---------------------------------------------------------------------------------------------------------
     @inner
-    def merged_flags(cpu, value, size, level):  # type: ignore[no-untyped-def]
+    def merged_flags(cpu, value, size, level):
         """RFLAGS after popping ``value`` at a privilege level: what it may not change stays."""
         old = get_flags(cpu)
         change = 0x3FFFFF & ~VM
@@ -390,7 +390,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return (old & ~change) | (value & change)
 
     @inner
-    def iret_real(cpu, size):  # type: ignore[no-untyped-def]
+    def iret_real(cpu, size):
         offset, selector, value = peek(cpu, 0, size), peek(cpu, size, size) & 0xFFFF, peek(cpu, 2 * size, size)
         if ld64(cpu + EFLAGS) & VM and ld64(cpu + EFLAGS) & IOPL != IOPL and not pending(cpu):
             fault(cpu, GP, 0)
@@ -402,7 +402,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return enter_real(cpu, selector, offset)
 
     @inner
-    def iret_v86(cpu, offset, selector, flags):  # type: ignore[no-untyped-def]
+    def iret_v86(cpu, offset, selector, flags):
         """From CPL 0 to virtual-8086 mode."""
         sp = peek(cpu, 12, 4)
         for i in range(5):
@@ -422,7 +422,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return enter_real(cpu, selector, offset & 0xFFFF)
 
     @inner
-    def iret_protected(cpu, size):  # type: ignore[no-untyped-def]
+    def iret_protected(cpu, size):
         long_mode, level = is_code64(cpu), cpl(cpu)
         if ld64(cpu + EFLAGS) & NT:
             return fault(cpu, GP, 0) if ld64(cpu + EFER) & EFER_LMA else not_there(cpu, MISSING_TASK_SWITCH)
@@ -450,7 +450,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return leave_to(cpu, selector, d, offset, stack_selector, stack, sp)
 
     @helper
-    def iret(cpu, bits):  # type: ignore[no-untyped-def]
+    def iret(cpu, bits):
         """IRET; ``bits``: operand size."""
         stepping = ld64(cpu + EFLAGS) & st.TF
         if is_real(cpu):

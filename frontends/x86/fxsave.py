@@ -20,13 +20,13 @@ CF, ZF, SF, OF = st.CF, st.ZF, st.SF, st.OF
 
 
 @inner
-def status_word(cpu):  # type: ignore[no-untyped-def]
+def status_word(cpu):
     """FSW with TOP."""
     return ld64(cpu + FSW) | (ld64(cpu + FTOP) << 11)
 
 
 @inner
-def set_status(cpu, control, status):  # type: ignore[no-untyped-def]
+def set_status(cpu, control, status):
     """FCW and FSW with TOP; ES and B follow from the flags and masks."""
     st64(cpu + FCW, (control & 0x1F3F) | 0x40)
     st64(cpu + FTOP, (status >> 11) & 7)
@@ -37,7 +37,7 @@ def set_status(cpu, control, status):  # type: ignore[no-untyped-def]
 
 
 @inner
-def full_tags(cpu):  # type: ignore[no-untyped-def]
+def full_tags(cpu):
     """The 16-bit tag word: 0 valid, 1 zero, 2 special, 3 empty."""
     tags, empty = 0, ld64(cpu + FTAG)
     for i in range(8):
@@ -53,7 +53,7 @@ def full_tags(cpu):  # type: ignore[no-untyped-def]
 
 
 @inner
-def empty_of(tags):  # type: ignore[no-untyped-def]
+def empty_of(tags):
     """FTAG of a 16-bit tag word."""
     empty = 0
     for i in range(8):
@@ -63,7 +63,7 @@ def empty_of(tags):  # type: ignore[no-untyped-def]
 
 
 @inner
-def reset(cpu):  # type: ignore[no-untyped-def]
+def reset(cpu):
     """As FNINIT."""
     st64(cpu + FCW, 0x37F)
     for field in (FSW, FTOP, FOP, FIP, FDP):
@@ -79,26 +79,26 @@ def build(mmu: SimpleNamespace) -> None:
     DS_BASE = st.seg_base(st.DS)
 
     @inner
-    def reachable(cpu, address, size, access):  # type: ignore[no-untyped-def]
+    def reachable(cpu, address, size, access):
         """Whether ``size`` bytes (at most a page) may be accessed; if not, an exception is pending."""
         if translate(cpu, address, access, is_user(cpu)) == -1:
             return False
         return (address & 4095) + size <= 4096 or translate_last(cpu, address, size, access, is_user(cpu)) != -1
 
     @inner
-    def image_reachable(cpu, address, size, access):  # type: ignore[no-untyped-def]
+    def image_reachable(cpu, address, size, access):
         """The same of an environment, of which the first four bytes and then the last one are tried."""
         last = (address + size - 1) & ld64(cpu + O_WRAP)
         return reachable(cpu, address, 4, access) and translate(cpu, last, access, is_user(cpu)) != -1
 
     @helper
-    def fpu_mode(cpu):  # type: ignore[no-untyped-def]
+    def fpu_mode(cpu):
         """Recompute the translation mode."""
         update_mode(cpu)
         return finish(cpu)
 
     @helper
-    def x87_store(cpu, address, size, low, high, blocked):  # type: ignore[no-untyped-def]
+    def x87_store(cpu, address, size, low, high, blocked):
         """Store 2, 4, 8 or 10 bytes, all or nothing; with ``blocked`` only see whether they could be."""
         if reachable(cpu, address, size, WRITE) and not blocked:
             if size == 10:
@@ -109,7 +109,7 @@ def build(mmu: SimpleNamespace) -> None:
         return finish(cpu)
 
     @helper
-    def masked_store(cpu, address, size, low, high, mask_low, mask_high):  # type: ignore[no-untyped-def]
+    def masked_store(cpu, address, size, low, high, mask_low, mask_high):
         """MASKMOVQ and MASKMOVDQU: the bytes whose mask has its top bit set; all ``size`` bytes must be writable."""
         if reachable(cpu, address, size, WRITE):
             for i in range(size):
@@ -121,7 +121,7 @@ def build(mmu: SimpleNamespace) -> None:
     # -- environments -------------------------------------------------------------------------------------------------
 
     @inner
-    def put_environment(cpu, address, form):  # type: ignore[no-untyped-def]
+    def put_environment(cpu, address, form):
         """14 or 28 bytes that have been found reachable."""
         user, size = is_user(cpu), 4 if form & WIDE else 2
         unused = 0xFFFF0000 if form & WIDE else 0
@@ -141,7 +141,7 @@ def build(mmu: SimpleNamespace) -> None:
         return store_as(cpu, address + 6 * size, size, fourth | (unused if form == WIDE else 0), user)
 
     @inner
-    def get_environment(cpu, address, form):  # type: ignore[no-untyped-def]
+    def get_environment(cpu, address, form):
         user, size = is_user(cpu), 4 if form & WIDE else 2
         control, status = load_as(cpu, address, 2, user), load_as(cpu, address + size, 2, user)
         st64(cpu + FTAG, empty_of(load_as(cpu, address + 2 * size, 2, user)))
@@ -157,7 +157,7 @@ def build(mmu: SimpleNamespace) -> None:
         return st64(cpu + FOP, fop & 0x7FF)
 
     @helper
-    def x87_fstenv(cpu, address, form):  # type: ignore[no-untyped-def]
+    def x87_fstenv(cpu, address, form):
         """FNSTENV; all exceptions are masked afterwards."""
         if image_reachable(cpu, address, 28 if form & WIDE else 14, WRITE):
             put_environment(cpu, address, form)
@@ -165,14 +165,14 @@ def build(mmu: SimpleNamespace) -> None:
         return finish(cpu)
 
     @helper
-    def x87_fldenv(cpu, address, form):  # type: ignore[no-untyped-def]
+    def x87_fldenv(cpu, address, form):
         """FLDENV."""
         if image_reachable(cpu, address, 28 if form & WIDE else 14, READ):
             get_environment(cpu, address, form)
         return finish(cpu)
 
     @helper
-    def x87_fsave(cpu, address, form):  # type: ignore[no-untyped-def]
+    def x87_fsave(cpu, address, form):
         """FNSAVE."""
         head = 28 if form & WIDE else 14
         if image_reachable(cpu, address, head + 80, WRITE):
@@ -186,7 +186,7 @@ def build(mmu: SimpleNamespace) -> None:
         return finish(cpu)
 
     @helper
-    def x87_frstor(cpu, address, form):  # type: ignore[no-untyped-def]
+    def x87_frstor(cpu, address, form):
         """FRSTOR."""
         head = 28 if form & WIDE else 14
         if image_reachable(cpu, address, head + 80, READ):
@@ -201,13 +201,13 @@ def build(mmu: SimpleNamespace) -> None:
     # -- FXSAVE -------------------------------------------------------------------------------------------------------
 
     @inner
-    def block_reachable(cpu, address, access):  # type: ignore[no-untyped-def]
+    def block_reachable(cpu, address, access):
         """The same of the 512 bytes of FXSAVE, of which the last one is tried first."""
         last = (address + 511) & ld64(cpu + O_WRAP)
         return translate(cpu, last, access, is_user(cpu)) != -1 and reachable(cpu, address, 1, access)
 
     @helper
-    def x87_fxsave(cpu, address, form):  # type: ignore[no-untyped-def]
+    def x87_fxsave(cpu, address, form):
         """FXSAVE to an aligned address (SDM volume 1, 10.5.1)."""
         registers = 16 if form & XMM_16 else 8
         if block_reachable(cpu, address, WRITE):
@@ -232,7 +232,7 @@ def build(mmu: SimpleNamespace) -> None:
         return finish(cpu)
 
     @helper
-    def x87_fxrstor(cpu, address, form):  # type: ignore[no-untyped-def]
+    def x87_fxrstor(cpu, address, form):
         """FXRSTOR from an aligned address; reserved bits of MXCSR are #GP(0)."""
         if not block_reachable(cpu, address, READ):
             return finish(cpu)
@@ -266,13 +266,13 @@ def build(mmu: SimpleNamespace) -> None:
     _build_strings(finish)
 
 
-def _build_strings(finish):  # type: ignore[no-untyped-def]
+def _build_strings(finish):
     """PCMPESTRI, PCMPESTRM, PCMPISTRI and PCMPISTRM (SDM volume 2, 4.1)."""
     scratch = st.V
     RAX, RCX, RDX = st.gpr(0), st.gpr(1), st.gpr(2)
 
     @inner
-    def element(at, i, control):  # type: ignore[no-untyped-def]
+    def element(at, i, control):
         """Element ``i`` of a vector: words or bytes (bit 0), signed or not (bit 1)."""
         if control & 1:
             value = ld16(at + 2 * i)
@@ -281,7 +281,7 @@ def _build_strings(finish):  # type: ignore[no-untyped-def]
         return value - 256 if control & 2 and value >= 128 else value
 
     @inner
-    def explicit_length(cpu, register, wide, count):  # type: ignore[no-untyped-def]
+    def explicit_length(cpu, register, wide, count):
         """|EAX| or |RAX| and so on, at most ``count``."""
         value = ld64(cpu + register)
         if not wide:
@@ -291,14 +291,14 @@ def _build_strings(finish):  # type: ignore[no-untyped-def]
         return -value if value < 0 else value
 
     @inner
-    def implicit_length(at, control, count):  # type: ignore[no-untyped-def]
+    def implicit_length(at, control, count):
         for i in range(count):
             if element(at, i, control & 1) == 0:
                 return i
         return count
 
     @inner
-    def aggregate(a, b, control, count, length_a, length_b):  # type: ignore[no-untyped-def]
+    def aggregate(a, b, control, count, length_a, length_b):
         """IntRes1: a bit per element of ``b``. Elements beyond a length compare as SDM table 4-6 says."""
         how, result = (control >> 2) & 3, 0
         for j in range(count):
@@ -326,14 +326,14 @@ def _build_strings(finish):  # type: ignore[no-untyped-def]
         return result
 
     @inner
-    def polarised(control, result, count, length_b):  # type: ignore[no-untyped-def]
+    def polarised(control, result, count, length_b):
         """IntRes2."""
         if control & 0x10:
             return result ^ ((1 << (length_b if control & 0x20 else count)) - 1)
         return result
 
     @inner
-    def put_mask(cpu, control, result, count):  # type: ignore[no-untyped-def]
+    def put_mask(cpu, control, result, count):
         """XMM0: the bits, or with bit 6 a whole element for each."""
         if control & 0x40:
             size = 2 if control & 1 else 1
@@ -345,7 +345,7 @@ def _build_strings(finish):  # type: ignore[no-untyped-def]
         return 0
 
     @inner
-    def put_index(cpu, control, result, count):  # type: ignore[no-untyped-def]
+    def put_index(cpu, control, result, count):
         """ECX: the first set bit, or with bit 6 the last; the element count if there is none."""
         found = count
         for i in range(count):
@@ -354,7 +354,7 @@ def _build_strings(finish):  # type: ignore[no-untyped-def]
         return st64(cpu + RCX, found)
 
     @helper
-    def pcmpstr(cpu, a_low, a_high, b_low, b_high, control, index):  # type: ignore[no-untyped-def]
+    def pcmpstr(cpu, a_low, a_high, b_low, b_high, control, index):
         """``control``: the immediate | 256: lengths in EAX and EDX | 512: in RAX and RDX."""
         a, b, count = cpu + scratch, cpu + scratch + 16, 8 if control & 1 else 16
         st64(a, a_low)

@@ -39,7 +39,7 @@ E_PRESENT, E_WRITE, E_USER, E_RESERVED, E_FETCH = 1, 2, 4, 8, 16
 
 
 @inner
-def entry_cached(cpu, host):  # type: ignore[no-untyped-def]
+def entry_cached(cpu, host):
     """Whether a TLB may hold a translation from the entry (with 32-bit paging: the two entries) at a host address."""
     if ld32(host) & (P | A) == P | A:
         return True
@@ -47,7 +47,7 @@ def entry_cached(cpu, host):  # type: ignore[no-untyped-def]
 
 
 @inner
-def read_entry(cpu, phys, wide):  # type: ignore[no-untyped-def]
+def read_entry(cpu, phys, wide):
     """A table entry of 8 (``wide``) or 4 bytes."""
     if not ult(phys, ld64(cpu + O_RAM_SIZE)):
         return -1
@@ -56,7 +56,7 @@ def read_entry(cpu, phys, wide):  # type: ignore[no-untyped-def]
 
 
 @inner
-def set_bits(cpu, phys, bits):  # type: ignore[no-untyped-def]
+def set_bits(cpu, phys, bits):
     """Set accessed and dirty bits of the entry at ``phys``."""
     host = ld64(cpu + O_RAM) + phys
     st32(host, ld32(host) | bits)
@@ -65,7 +65,7 @@ def set_bits(cpu, phys, bits):  # type: ignore[no-untyped-def]
 
 
 @inner
-def page_fault(cpu, address, access, user, error):  # type: ignore[no-untyped-def]
+def page_fault(cpu, address, access, user, error):
     """#PF; ``error`` has the present and reserved bits."""
     if access == WRITE:
         error |= E_WRITE
@@ -81,7 +81,7 @@ def page_fault(cpu, address, access, user, error):  # type: ignore[no-untyped-de
 
 
 @inner
-def reserved_bits(entry, level, lma, nxe):  # type: ignore[no-untyped-def]
+def reserved_bits(entry, level, lma, nxe):
     """Whether an 8-byte entry has a reserved bit set. ``level`` 0: of a page table."""
     bits = RESERVED if lma else RESERVED | 0x7FF << 52
     if not nxe:
@@ -100,7 +100,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
     """``walk(cpu, address, access, user)``: ``page | MAY_*``, or -1 with an exception pending (softmmu.build)."""
 
     @inner
-    def allowed(cpu, rights, executable, user):  # type: ignore[no-untyped-def]
+    def allowed(cpu, rights, executable, user):
         """MAY_* for a page; ``rights``: the RW and US bits common to all levels."""
         cr0, cr4 = ld64(cpu + CR0), ld64(cpu + CR4)
         if user and rights & US == 0:
@@ -113,7 +113,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
         return may
 
     @inner
-    def finish(cpu, address, access, user, entry, at, rights, executable, page):  # type: ignore[no-untyped-def]
+    def finish(cpu, address, access, user, entry, at, rights, executable, page):
         """Check the access, set A and D of the leaf."""
         may = allowed(cpu, rights, executable, user)
         if may & (1 << access) == 0:
@@ -127,7 +127,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
         return page | may
 
     @inner
-    def walk32(cpu, address, access, user):  # type: ignore[no-untyped-def]
+    def walk32(cpu, address, access, user):
         at = (ld64(cpu + CR3) & 0xFFFFF000) + ((lsr(address, 22) & 0x3FF) << 2)
         entry = read_entry(cpu, at, False)
         if entry & P == 0:
@@ -152,7 +152,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
         return finish(cpu, address, access, user, entry, at, rights & entry, True, entry & 0xFFFFF000)
 
     @inner
-    def walk64(cpu, address, access, user):  # type: ignore[no-untyped-def]
+    def walk64(cpu, address, access, user):
         """4-level paging, and PAE from its PDPTE registers."""
         nxe = ld64(cpu + EFER) & EFER_NXE != 0
         lma = ld64(cpu + EFER) & EFER_LMA != 0
@@ -185,7 +185,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
             level -= 1
 
     @inner
-    def walk(cpu, address, access, user):  # type: ignore[no-untyped-def]
+    def walk(cpu, address, access, user):
         cr0 = ld64(cpu + CR0)
         if cr0 & CR0_PG == 0:
             return (address & 0xFFFFF000) | MAY_READ | MAY_WRITE | MAY_EXEC

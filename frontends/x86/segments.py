@@ -48,32 +48,32 @@ LAR_TYPES, LAR_TYPES_LONG, LSL_TYPES, LSL_TYPES_LONG = 0x1A3E, 0x1A04, 0x0A0E, 0
 
 
 @inner
-def d_base(d):  # type: ignore[no-untyped-def]
+def d_base(d):
     """Base of a descriptor."""
     return (lsr(d, 16) & 0xFFFFFF) | (lsr(d, 56) << 24)
 
 
 @inner
-def d_limit(d):  # type: ignore[no-untyped-def]
+def d_limit(d):
     """Limit of a descriptor in bytes, inclusive."""
     limit = (d & 0xFFFF) | (lsr(d, 32) & 0xF0000)
     return (limit << 12) | 0xFFF if lsr(d, 55) & 1 else limit
 
 
 @inner
-def d_attr(d):  # type: ignore[no-untyped-def]
+def d_attr(d):
     """Attributes of a descriptor as state.SEG_ATTR keeps them."""
     return lsr(d, 40) & 0xF0FF
 
 
 @inner
-def d_dpl(d):  # type: ignore[no-untyped-def]
+def d_dpl(d):
     """Privilege level of a descriptor."""
     return lsr(d, 45) & 3
 
 
 @inner
-def in_limit(limit, attr, offset, size):  # type: ignore[no-untyped-def]
+def in_limit(limit, attr, offset, size):
     """Whether ``size`` bytes at ``offset`` (below 2**32) are within a segment."""
     last = offset + size - 1
     if attr & (CODE | CONFORMING_OR_DOWN) == CONFORMING_OR_DOWN:
@@ -82,13 +82,13 @@ def in_limit(limit, attr, offset, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def operand_mask(bits):  # type: ignore[no-untyped-def]
+def operand_mask(bits):
     """All ones of an operand size."""
     return -1 if bits == 64 else (1 << bits) - 1
 
 
 @inner
-def set_rsp(cpu, value):  # type: ignore[no-untyped-def]
+def set_rsp(cpu, value):
     """Write as much of RSP as the current stack segment uses."""
     if is_code64(cpu):
         return st64(cpu + RSP, value)
@@ -102,13 +102,13 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
     load_as, store_as, done, host_call = mmu.load_as, mmu.store_as, mmu.finish, mmu.host_call
 
     @inner
-    def not_there(cpu, what):  # type: ignore[no-untyped-def]
+    def not_there(cpu, what):
         """Stop the machine: this processor has something that jitrr does not."""
         host_call(cpu, CALL_ARCH, MISSING, what)
         return fault(cpu, GP, 0)
 
     @inner
-    def entry_address(cpu, selector):  # type: ignore[no-untyped-def]
+    def entry_address(cpu, selector):
         """Linear address of a selector's descriptor, -1 when it is outside its table."""
         base, limit = ld64(cpu + GDTR_BASE), ld64(cpu + GDTR_LIMIT)
         if selector & 4:
@@ -120,7 +120,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return base + (selector & 0xFFF8)
 
     @inner
-    def read_descriptor(cpu, selector, vector, ext):  # type: ignore[no-untyped-def]
+    def read_descriptor(cpu, selector, vector, ext):
         """The descriptor of a non-null selector; check for a pending exception."""
         at = entry_address(cpu, selector)
         if at == -1:
@@ -128,19 +128,19 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return load_as(cpu, at, 8, 0)
 
     @inner
-    def mark_accessed(cpu, selector, d):  # type: ignore[no-untyped-def]
+    def mark_accessed(cpu, selector, d):
         """Set the accessed bit of a code or data descriptor in memory."""
         if lsr(d, 40) & ACCESSED == 0:
             store_as(cpu, entry_address(cpu, selector) + 5, 1, (lsr(d, 40) & 255) | ACCESSED, 0)
         return 0
 
     @inner
-    def install(cpu, seg, selector, d):  # type: ignore[no-untyped-def]
+    def install(cpu, seg, selector, d):
         """Load a segment register from a checked descriptor."""
         return set_segment(cpu, seg, selector, d_base(d), d_limit(d), d_attr(d) | ACCESSED)
 
     @inner
-    def load_real(cpu, seg, selector):  # type: ignore[no-untyped-def]
+    def load_real(cpu, seg, selector):
         """Real mode: only the base follows the selector; virtual-8086 mode: all of it."""
         st64(cpu + SEL + 8 * seg, selector)
         st64(cpu + BASE + 8 * seg, selector << 4)
@@ -152,7 +152,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return 0
 
     @inner
-    def check_stack(cpu, selector, d, level, vector, ext):  # type: ignore[no-untyped-def]
+    def check_stack(cpu, selector, d, level, vector, ext):
         """A descriptor that is to become SS at a privilege level."""
         attr = d_attr(d)
         error = (selector & 0xFFFC) | ext
@@ -163,7 +163,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return 0
 
     @inner
-    def check_data(cpu, selector, d):  # type: ignore[no-untyped-def]
+    def check_data(cpu, selector, d):
         """A descriptor that is to become DS, ES, FS or GS."""
         attr = d_attr(d)
         if attr & S_BIT == 0 or attr & (CODE | RW_BIT) == CODE:
@@ -177,7 +177,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return 0
 
     @inner
-    def load_null(cpu, seg, selector):  # type: ignore[no-untyped-def]
+    def load_null(cpu, seg, selector):
         if seg != SS:
             return set_segment(cpu, seg, selector, 0, 0, 0)
         level = cpl(cpu)
@@ -186,7 +186,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return set_segment(cpu, SS, selector, 0, 0, level << 5)
 
     @inner
-    def load_segment(cpu, seg, selector):  # type: ignore[no-untyped-def]
+    def load_segment(cpu, seg, selector):
         """Load ES, SS, DS, FS or GS."""
         if is_real(cpu):
             load_real(cpu, seg, selector)
@@ -204,19 +204,19 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return update_mode(cpu)
 
     @helper
-    def load_seg(cpu, seg, selector):  # type: ignore[no-untyped-def]
+    def load_seg(cpu, seg, selector):
         """MOV and POP to a segment register, LDS and its like."""
         load_segment(cpu, seg, selector & 0xFFFF)
         return done(cpu)
 
     @inner
-    def load_table(cpu, selector):  # type: ignore[no-untyped-def]
+    def load_table(cpu, selector):
         if selector & 0xFFFC == 0:
             return set_segment(cpu, LDTR, selector, 0, 0, 0)
         return load_system(cpu, LDTR, selector, 2, 2)
 
     @inner
-    def load_system(cpu, seg, selector, type1, type2):  # type: ignore[no-untyped-def]
+    def load_system(cpu, seg, selector, type1, type2):
         """LDTR or TR from a system descriptor of one of two types, 16 bytes long in long mode."""
         long_mode = ld64(cpu + EFER) & EFER_LMA != 0
         error = selector & 0xFFFC
@@ -245,7 +245,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return set_segment(cpu, seg, selector, base, d_limit(d), attr)
 
     @helper
-    def load_system_seg(cpu, seg, selector):  # type: ignore[no-untyped-def]
+    def load_system_seg(cpu, seg, selector):
         """LLDT (``seg`` LDTR) and LTR (TR)."""
         if seg == LDTR:
             load_table(cpu, selector & 0xFFFF)
@@ -254,14 +254,14 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return done(cpu)
 
     @inner
-    def visible(cpu, selector, d):  # type: ignore[no-untyped-def]
+    def visible(cpu, selector, d):
         """Privilege check of LAR, LSL, VERR, VERW."""
         if d_attr(d) & (S_BIT | CODE | CONFORMING_OR_DOWN) == S_BIT | CODE | CONFORMING_OR_DOWN:
             return True
         return d_dpl(d) >= cpl(cpu) and d_dpl(d) >= selector & 3
 
     @inner
-    def answer(cpu, what, selector):  # type: ignore[no-untyped-def]
+    def answer(cpu, what, selector):
         at = entry_address(cpu, selector)
         if selector & 0xFFFC == 0 or at == -1:
             return -1
@@ -282,7 +282,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return lsr(d, 32) & 0xF0FF00 if what == LAR else d_limit(d)
 
     @helper
-    def segment_query(cpu, what, selector):  # type: ignore[no-untyped-def]
+    def segment_query(cpu, what, selector):
         """LAR, LSL, VERR, VERW: the value, or -1 where ZF becomes 0."""
         result = answer(cpu, what, selector & 0xFFFF)
         done(cpu)
@@ -290,7 +290,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
 
     # -- far transfers ------------------------------------------------------------------------------------------------
     @inner
-    def check_code(cpu, selector, d):  # type: ignore[no-untyped-def]
+    def check_code(cpu, selector, d):
         """A descriptor that a far jump or call goes to directly."""
         attr, level, error = d_attr(d), cpl(cpu), selector & 0xFFFC
         if attr & (S_BIT | CODE) != S_BIT | CODE:
@@ -307,7 +307,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return check_code_form(cpu, selector, attr)
 
     @inner
-    def check_code_form(cpu, selector, attr):  # type: ignore[no-untyped-def]
+    def check_code_form(cpu, selector, attr):
         """L and D are not set together in long mode, and the segment is present."""
         if ld64(cpu + EFER) & EFER_LMA and attr & (A_LONG | A_BIG) == A_LONG | A_BIG:
             return fault(cpu, GP, selector & 0xFFFC)
@@ -316,14 +316,14 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return 0
 
     @inner
-    def check_target(cpu, d, offset):  # type: ignore[no-untyped-def]
+    def check_target(cpu, d, offset):
         """The new pc is within the code segment (#GP(0))."""
         if ld64(cpu + EFER) & EFER_LMA and d_attr(d) & A_LONG:
             return 0 if canonical(offset) else fault(cpu, GP, 0)
         return 0 if not lsr(offset, 32) and offset <= d_limit(d) else fault(cpu, GP, 0)
 
     @inner
-    def direct_code(cpu, selector, offset):  # type: ignore[no-untyped-def]
+    def direct_code(cpu, selector, offset):
         """The checked descriptor of a far jump's or call's target, marked accessed; check for a pending exception."""
         if selector & 0xFFFC == 0:
             return fault(cpu, GP, 0)
@@ -334,7 +334,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return d
 
     @inner
-    def push_on(cpu, base, limit, attr, sp, size, value, user):  # type: ignore[no-untyped-def]
+    def push_on(cpu, base, limit, attr, sp, size, value, user):
         """Push on a stack segment that is not 64-bit, unless an exception is pending; returns the new stack pointer."""
         if pending(cpu):
             return sp
@@ -346,14 +346,14 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return sp
 
     @inner
-    def push64(cpu, sp, value, user):  # type: ignore[no-untyped-def]
+    def push64(cpu, sp, value, user):
         """Push 8 bytes on a 64-bit stack."""
         if not pending(cpu):
             store_as(cpu, sp - 8, 8, value, user)
         return sp - 8
 
     @inner
-    def push(cpu, sp, size, value):  # type: ignore[no-untyped-def]
+    def push(cpu, sp, size, value):
         """Push on the current stack."""
         user = 1 if cpl(cpu) == 3 else 0
         if is_code64(cpu):
@@ -364,7 +364,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return push_on(cpu, ld64(at + BASE), ld64(at + LIMIT), ld64(at + ATTR), sp, size, value, user)
 
     @inner
-    def peek(cpu, depth, size):  # type: ignore[no-untyped-def]
+    def peek(cpu, depth, size):
         """The ``size`` bytes ``depth`` bytes above the stack pointer."""
         if pending(cpu):
             return 0
@@ -379,20 +379,20 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return load_as(cpu, (ld64(at + BASE) + sp) & 0xFFFFFFFF, size, user)
 
     @inner
-    def enter_code(cpu, selector, d, offset):  # type: ignore[no-untyped-def]
+    def enter_code(cpu, selector, d, offset):
         """CS and pc; CPL stays."""
         install(cpu, CS, (selector & 0xFFFC) | cpl(cpu), d)
         st64(cpu + O_PC, offset)
         return update_mode(cpu)
 
     @inner
-    def enter_real(cpu, selector, offset):  # type: ignore[no-untyped-def]
+    def enter_real(cpu, selector, offset):
         load_real(cpu, CS, selector)
         st64(cpu + O_PC, offset)
         return update_mode(cpu)
 
     @helper
-    def far_jump(cpu, selector, offset, bits):  # type: ignore[no-untyped-def]
+    def far_jump(cpu, selector, offset, bits):
         """JMP to another code segment; ``bits``: operand size."""
         selector, offset = selector & 0xFFFF, offset & operand_mask(bits)
         if is_real(cpu):
@@ -404,7 +404,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return done(cpu)
 
     @helper
-    def far_call(cpu, selector, offset, bits, next_pc):  # type: ignore[no-untyped-def]
+    def far_call(cpu, selector, offset, bits, next_pc):
         """CALL to another code segment, returning to ``next_pc``."""
         selector, offset = selector & 0xFFFF, offset & operand_mask(bits)
         d = 0 if is_real(cpu) else direct_code(cpu, selector, offset)
@@ -419,7 +419,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return done(cpu)
 
     @inner
-    def return_code(cpu, selector, offset):  # type: ignore[no-untyped-def]
+    def return_code(cpu, selector, offset):
         """The checked descriptor that RETF or IRET goes to; check for a pending exception."""
         if selector & 0xFFFC == 0:
             return fault(cpu, GP, 0)
@@ -437,7 +437,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return d
 
     @inner
-    def return_stack(cpu, selector, level, to64):  # type: ignore[no-untyped-def]
+    def return_stack(cpu, selector, level, to64):
         """The checked descriptor of an outer stack (0: a null one, for 64-bit code below CPL 3)."""
         if selector & 0xFFFC == 0:
             return 0 if to64 and level != 3 else fault(cpu, GP, 0)
@@ -448,7 +448,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return d
 
     @inner
-    def drop_segments(cpu, level):  # type: ignore[no-untyped-def]
+    def drop_segments(cpu, level):
         """On the way out, data segments that the new level may not use become null."""
         for seg in range(6):
             attr = ld64(cpu + ATTR + 8 * seg)
@@ -458,7 +458,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return 0
 
     @inner
-    def leave_to(cpu, selector, d, offset, stack_selector, stack, sp):  # type: ignore[no-untyped-def]
+    def leave_to(cpu, selector, d, offset, stack_selector, stack, sp):
         """Commit a return with a new stack: CS, pc, SS, RSP."""
         level = selector & 3
         outer = level != cpl(cpu)
@@ -474,7 +474,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return update_mode(cpu)
 
     @inner
-    def ret_protected(cpu, size, selector, offset, extra):  # type: ignore[no-untyped-def]
+    def ret_protected(cpu, size, selector, offset, extra):
         d = return_code(cpu, selector, offset)
         if pending(cpu):
             return -1
@@ -492,7 +492,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return leave_to(cpu, selector, d, offset, stack_selector, stack, sp + extra)
 
     @helper
-    def far_return(cpu, bits, extra):  # type: ignore[no-untyped-def]
+    def far_return(cpu, bits, extra):
         """RETF, releasing ``extra`` bytes of parameters."""
         size = bits >> 3
         offset = peek(cpu, 0, size)

@@ -72,7 +72,7 @@ _TABLES = np.concatenate([ONE, TWO])
 
 
 @inner
-def split(code, available, mode, out):  # type: ignore[no-untyped-def]
+def split(code, available, mode, out):
     """Length of the instruction at host address ``code`` (0: more than ``available`` bytes or than 15)."""
     code64 = (mode & 3) == 2
     size16 = (mode & 3) == 0

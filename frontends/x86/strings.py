@@ -37,7 +37,7 @@ READ_REFUSED, WRITE_REFUSED = 0x3300, 0xFF33
 
 
 @inner
-def load_host(at, size):  # type: ignore[no-untyped-def]
+def load_host(at, size):
     """1, 2, 4 or 8 bytes, sign-extended."""
     if size == 8:
         return ld64(at)
@@ -49,14 +49,14 @@ def load_host(at, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def sign_extend(value, size):  # type: ignore[no-untyped-def]
+def sign_extend(value, size):
     """The low ``size`` bytes as a signed number."""
     shift = 64 - 8 * size
     return (value << shift) >> shift
 
 
 @inner
-def store_host(at, size, value):  # type: ignore[no-untyped-def]
+def store_host(at, size, value):
     """1, 2, 4 or 8 bytes."""
     if size == 8:
         return st64(at, value)
@@ -68,7 +68,7 @@ def store_host(at, size, value):  # type: ignore[no-untyped-def]
 
 
 @inner
-def copy_elements(target, source, n, size, step):  # type: ignore[no-untyped-def]
+def copy_elements(target, source, n, size, step):
     """``n`` elements one after the other, or the same by eight bytes where no element is read after it was written."""
     if step == size and not ult(target - source, 8):
         length = n * size
@@ -86,7 +86,7 @@ def copy_elements(target, source, n, size, step):  # type: ignore[no-untyped-def
 
 
 @inner
-def fill_elements(target, n, size, step, value):  # type: ignore[no-untyped-def]
+def fill_elements(target, n, size, step, value):
     """``n`` copies of an element."""
     start = target if step > 0 else target + (n - 1) * step
     pattern = value
@@ -106,7 +106,7 @@ def fill_elements(target, n, size, step, value):  # type: ignore[no-untyped-def]
 
 
 @inner
-def set_register(cpu, at, value, width):  # type: ignore[no-untyped-def]
+def set_register(cpu, at, value, width):
     """Write a register of an address size: 16 bits leave the rest alone, 32 zero-extend."""
     if width == 0:
         return st16(cpu + at, value)
@@ -116,7 +116,7 @@ def set_register(cpu, at, value, width):  # type: ignore[no-untyped-def]
 
 
 @inner
-def compared(cpu, a, b, size):  # type: ignore[no-untyped-def]
+def compared(cpu, a, b, size):
     """Flags of a comparison of sign-extended elements."""
     st64(cpu + st.CC_OP, st.CC_SUB)
     st64(cpu + st.CC_A, a)
@@ -125,7 +125,7 @@ def compared(cpu, a, b, size):  # type: ignore[no-untyped-def]
 
 
 @inner
-def check_limit(cpu, segment, offset, size, write):  # type: ignore[no-untyped-def]
+def check_limit(cpu, segment, offset, size, write):
     """The segment checks of an access outside 64-bit mode (SDM volume 3, 5.3 and 5.5); false with an exception
     pending."""
     attr, limit = ld64(cpu + st.SEG_ATTR + 8 * segment), ld64(cpu + st.SEG_LIMIT + 8 * segment)
@@ -137,7 +137,7 @@ def check_limit(cpu, segment, offset, size, write):  # type: ignore[no-untyped-d
 
 
 @inner
-def load_accumulator(cpu, value, size):  # type: ignore[no-untyped-def]
+def load_accumulator(cpu, value, size):
     """AL, AX, EAX or RAX."""
     if size == 4:
         st64(cpu + RAX, value & 0xFFFFFFFF)
@@ -154,19 +154,19 @@ def build(mmu: SimpleNamespace) -> None:
     translate, is_user, finish, load_as, store_as = mmu.translate, mmu.is_user, mmu.finish, mmu.load_as, mmu.store_as
 
     @helper
-    def probe_read(cpu, address):  # type: ignore[no-untyped-def]
+    def probe_read(cpu, address):
         """Fault as a load of a byte would."""
         translate(cpu, address, READ, is_user(cpu))
         return finish(cpu)
 
     @helper
-    def probe_write(cpu, address):  # type: ignore[no-untyped-def]
+    def probe_write(cpu, address):
         """Fault as a store of a byte would."""
         translate(cpu, address, WRITE, is_user(cpu))
         return finish(cpu)
 
     @inner
-    def elements(linear, offset, mask, shift, down):  # type: ignore[no-untyped-def]
+    def elements(linear, offset, mask, shift, down):
         """How many elements from this one on lie wholly in its page, and before the offset wraps; 0: not even this
         one."""
         within = linear & 4095
@@ -182,7 +182,7 @@ def build(mmu: SimpleNamespace) -> None:
         return by_page if by_page < by_offset else by_offset
 
     @inner
-    def plain(cpu, linear, access, user):  # type: ignore[no-untyped-def]
+    def plain(cpu, linear, access, user):
         """Host address of an element whose page is plain RAM for this access; 0 if it is not, -1 with an exception
         pending."""
         phys = translate(cpu, linear, access, user)
@@ -197,7 +197,7 @@ def build(mmu: SimpleNamespace) -> None:
         return ld64(cpu + O_RAM) + phys
 
     @inner
-    def single(cpu, op, source, target, size, user):  # type: ignore[no-untyped-def]
+    def single(cpu, op, source, target, size, user):
         """One iteration by ordinary accesses."""
         value, other = ld64(cpu + RAX), 0
         if op in (SCAS, CMPS):
@@ -215,7 +215,7 @@ def build(mmu: SimpleNamespace) -> None:
         return 1
 
     @inner
-    def compare_elements(cpu, op, source, target, n, size, step, repne):  # type: ignore[no-untyped-def]
+    def compare_elements(cpu, op, source, target, n, size, step, repne):
         """Up to ``n`` comparisons, until one ends the loop; returns how many."""
         a, b = sign_extend(ld64(cpu + RAX), size), 0
         done = 0
@@ -230,7 +230,7 @@ def build(mmu: SimpleNamespace) -> None:
         return done
 
     @inner
-    def several(cpu, op, source, target, n, size, step, repne):  # type: ignore[no-untyped-def]
+    def several(cpu, op, source, target, n, size, step, repne):
         """Up to ``n`` iterations in plain RAM, by host addresses; returns how many."""
         if op == MOVS:
             copy_elements(target, source, n, size, step)
@@ -243,14 +243,14 @@ def build(mmu: SimpleNamespace) -> None:
         return n
 
     @inner
-    def linear_address(cpu, segment, offset):  # type: ignore[no-untyped-def]
+    def linear_address(cpu, segment, offset):
         """Of an offset; ``segment`` is 0 where no base counts, else its number + 1."""
         if segment == 0:
             return offset & ld64(cpu + O_WRAP)
         return (offset + ld64(cpu + st.SEG_BASE + 8 * (segment - 1))) & ld64(cpu + O_WRAP)
 
     @inner
-    def limits(cpu, op, what, source, target, size):  # type: ignore[no-untyped-def]
+    def limits(cpu, op, what, source, target, size):
         """Segment checks of one iteration; false with an exception pending."""
         if op in (MOVS, LODS, CMPS) and not check_limit(cpu, ((what >> 12) & 15) - 1, source, size, 0):
             return False
@@ -259,7 +259,7 @@ def build(mmu: SimpleNamespace) -> None:
         return True
 
     @inner
-    def iterate(cpu, what, op, most, user):  # type: ignore[no-untyped-def]
+    def iterate(cpu, what, op, most, user):
         """Up to ``most`` iterations; returns how many, 0 with an exception pending."""
         shift, width = (what >> 4) & 15, (what >> 8) & 15
         repne, checked = (what >> 20) & 1, (what >> 21) & 1
@@ -302,7 +302,7 @@ def build(mmu: SimpleNamespace) -> None:
         return done
 
     @helper
-    def rep_string(cpu, what, budget):  # type: ignore[no-untyped-def]
+    def rep_string(cpu, what, budget):
         """Iterations of a REP string instruction, at most 1 + ``budget``; returns how many beyond the first (see
         describe)."""
         width = (what >> 8) & 15

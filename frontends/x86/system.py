@@ -77,7 +77,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
 
     # -- control registers --------------------------------------------------------------------------------------------
     @inner
-    def load_pdptes(cpu, cr3):  # type: ignore[no-untyped-def]
+    def load_pdptes(cpu, cr3):
         """PAE: the four entries CR3 points to become registers; -1: #GP, a reserved bit is set in one."""
         table = cr3 & 0xFFFFFFE0
         for i in range(4):
@@ -89,7 +89,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return 0
 
     @inner
-    def write_cr0(cpu, value):  # type: ignore[no-untyped-def]
+    def write_cr0(cpu, value):
         old, efer = ld64(cpu + CR0), ld64(cpu + EFER)
         if lsr(value, 32) or (value & CR0_PG and not value & CR0_PE) or (value & CR0_NW and not value & CR0_CD):
             return fault(cpu, GP, 0)
@@ -115,7 +115,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return 0
 
     @inner
-    def write_cr3(cpu, value):  # type: ignore[no-untyped-def]
+    def write_cr3(cpu, value):
         if ld64(cpu + EFER) & EFER_LMA:
             if lsr(value, st.PHYSICAL_BITS):
                 return fault(cpu, GP, 0)
@@ -131,7 +131,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return 0
 
     @inner
-    def write_cr4(cpu, value):  # type: ignore[no-untyped-def]
+    def write_cr4(cpu, value):
         change = ld64(cpu + CR4) ^ value
         if value & ~CR4_BITS or (ld64(cpu + EFER) & EFER_LMA and not value & CR4_PAE):
             return fault(cpu, GP, 0)
@@ -146,14 +146,14 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return 0
 
     @inner
-    def write_cr8(cpu, value):  # type: ignore[no-untyped-def]
+    def write_cr8(cpu, value):
         if lsr(value, 4):
             return fault(cpu, GP, 0)
         st64(cpu + O_IO, value)
         return host_call(cpu, CALL_ARCH, TPR_WRITE, 0)
 
     @helper
-    def write_cr(cpu, number, value):  # type: ignore[no-untyped-def]
+    def write_cr(cpu, number, value):
         """MOV to a control register, CLTS, LMSW."""
         if number == 0:
             write_cr0(cpu, value)
@@ -168,14 +168,14 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return done(cpu)
 
     @helper
-    def read_cr8(cpu):  # type: ignore[no-untyped-def]
+    def read_cr8(cpu):
         """The task priority."""
         host_call(cpu, CALL_ARCH, TPR_READ, 0)
         done(cpu)
         return ld64(cpu + O_IO)
 
     @inner
-    def debug_register(cpu, number):  # type: ignore[no-untyped-def]
+    def debug_register(cpu, number):
         """The register a number means (DR4 and DR5 alias DR6 and DR7 unless CR4.DE); -1 with an exception pending."""
         if ld64(cpu + DR + 56) & DR7_GD:
             st64(cpu + DR + 48, ld64(cpu + DR + 48) | DR6_BD)
@@ -186,14 +186,14 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return number
 
     @helper
-    def read_dr(cpu, number):  # type: ignore[no-untyped-def]
+    def read_dr(cpu, number):
         """MOV from a debug register."""
         number = debug_register(cpu, number)
         done(cpu)
         return 0 if number == -1 else ld64(cpu + DR + 8 * number)
 
     @helper
-    def write_dr(cpu, number, value):  # type: ignore[no-untyped-def]
+    def write_dr(cpu, number, value):
         """MOV to a debug register."""
         number = debug_register(cpu, number)
         if number >= 6 and lsr(value, 32):
@@ -208,7 +208,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
 
     # -- MSRs ---------------------------------------------------------------------------------------------------------
     @inner
-    def field_of(msr):  # type: ignore[no-untyped-def]
+    def field_of(msr):
         """CPU block offset of an MSR that any canonical address may be written to; -1: it is none of those."""
         if msr == 0x175:
             return st.SYSENTER_ESP
@@ -227,7 +227,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return -1
 
     @inner
-    def plain_field_of(msr):  # type: ignore[no-untyped-def]
+    def plain_field_of(msr):
         """The same for MSRs without restrictions besides their width."""
         if msr == 0x174:
             return st.SYSENTER_CS
@@ -242,12 +242,12 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return -1
 
     @inner
-    def ticks(cpu):  # type: ignore[no-untyped-def]
+    def ticks(cpu):
         """The TSC before its offset."""
         return ld64(cpu + O_NOW) << ld64(cpu + st.TSC_SHIFT)
 
     @helper
-    def read_msr(cpu):  # type: ignore[no-untyped-def]
+    def read_msr(cpu):
         """RDMSR: the value of the MSR that ECX names."""
         msr = ld32(cpu + RCX)
         at = field_of(msr)
@@ -266,7 +266,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return value
 
     @inner
-    def write_efer(cpu, value):  # type: ignore[no-untyped-def]
+    def write_efer(cpu, value):
         old = ld64(cpu + EFER)
         if value & ~EFER_BITS or ((old ^ value) & EFER_LME and ld64(cpu + CR0) & CR0_PG):
             return fault(cpu, GP, 0)
@@ -276,7 +276,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return 0
 
     @helper
-    def write_msr(cpu, value):  # type: ignore[no-untyped-def]
+    def write_msr(cpu, value):
         """WRMSR to the MSR that ECX names."""
         msr = ld32(cpu + RCX)
         at, plain = field_of(msr), plain_field_of(msr)
@@ -301,13 +301,13 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
 
     # -- system calls -------------------------------------------------------------------------------------------------
     @inner
-    def flat_segments(cpu, selector, stack_selector, code, level):  # type: ignore[no-untyped-def]
+    def flat_segments(cpu, selector, stack_selector, code, level):
         """CS and SS as the fast system calls load them."""
         set_segment(cpu, CS, selector & 0xFFFF, 0, 0xFFFFFFFF, code | (level << 5))
         return set_segment(cpu, SS, stack_selector & 0xFFFF, 0, 0xFFFFFFFF, DATA | (level << 5))
 
     @helper
-    def syscall(cpu, next_pc):  # type: ignore[no-untyped-def]
+    def syscall(cpu, next_pc):
         """SYSCALL."""
         if not is_code64(cpu) or ld64(cpu + EFER) & EFER_SCE == 0:
             fault(cpu, UD, -1)
@@ -324,7 +324,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return done(cpu)
 
     @helper
-    def sysret(cpu, bits):  # type: ignore[no-untyped-def]
+    def sysret(cpu, bits):
         """SYSRET to 64-bit (``bits`` 64) or compatibility mode."""
         target = ld64(cpu + RCX) & operand_mask(bits)
         if not is_code64(cpu) or ld64(cpu + EFER) & EFER_SCE == 0:
@@ -341,7 +341,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return done(cpu)
 
     @helper
-    def sysenter(cpu):  # type: ignore[no-untyped-def]
+    def sysenter(cpu):
         """SYSENTER."""
         selector, lma = ld64(cpu + st.SYSENTER_CS) & 0xFFFC, ld64(cpu + EFER) & EFER_LMA != 0
         if ld64(cpu + CR0) & CR0_PE == 0 or selector == 0:
@@ -356,7 +356,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return done(cpu)
 
     @helper
-    def sysexit(cpu, bits):  # type: ignore[no-untyped-def]
+    def sysexit(cpu, bits):
         """SYSEXIT to 64-bit (``bits`` 64) or 32-bit code."""
         selector = ld64(cpu + st.SYSENTER_CS) & 0xFFFC
         target, stack = ld64(cpu + RDX) & operand_mask(bits), ld64(cpu + RCX) & operand_mask(bits)
@@ -372,7 +372,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return done(cpu)
 
     @helper
-    def popf(cpu, value, bits):  # type: ignore[no-untyped-def]
+    def popf(cpu, value, bits):
         """Flags from a popped value."""
         flags = ld64(cpu + EFLAGS)
         if flags & VM and flags & IOPL != IOPL:
@@ -385,7 +385,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
 
     # -- CPUID, entropy -----------------------------------------------------------------------------------------------
     @helper
-    def cpuid(cpu):  # type: ignore[no-untyped-def]
+    def cpuid(cpu):
         """CPUID from the table of cpuid.py; a leaf that is too high gives the highest basic one."""
         table, leaf, subleaf = ld64(cpu + st.CPUID_TABLE), ld32(cpu + RAX), ld32(cpu + RCX)
         highest = ld32(table + 8)
@@ -406,7 +406,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return done(cpu)
 
     @helper
-    def entropy(cpu, size):  # type: ignore[no-untyped-def]
+    def entropy(cpu, size):
         """``size`` random bytes."""
         host_call(cpu, CALL_ARCH, ENTROPY, size)
         done(cpu)
@@ -414,7 +414,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
 
     # -- ports --------------------------------------------------------------------------------------------------------
     @inner
-    def may_use_port(cpu, port, size):  # type: ignore[no-untyped-def]
+    def may_use_port(cpu, port, size):
         """IOPL, or the bitmap of a 32- or 64-bit TSS (SDM volume 1, 19.5.2); false with an exception pending."""
         flags = ld64(cpu + EFLAGS)
         if ld64(cpu + CR0) & CR0_PE == 0 or (cpl(cpu) <= (flags >> 12) & 3 and flags & VM == 0):
@@ -431,31 +431,31 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return False
 
     @inner
-    def port_read(cpu, port, size):  # type: ignore[no-untyped-def]
+    def port_read(cpu, port, size):
         host_call(cpu, CALL_ARCH, IO_READ, port | (size << 16))
         return ld64(cpu + O_IO)
 
     @inner
-    def port_write(cpu, port, size, value):  # type: ignore[no-untyped-def]
+    def port_write(cpu, port, size, value):
         st64(cpu + O_IO, value)
         return host_call(cpu, CALL_ARCH, IO_WRITE, port | (size << 16))
 
     @helper
-    def io_in(cpu, port, size):  # type: ignore[no-untyped-def]
+    def io_in(cpu, port, size):
         """IN."""
         value = port_read(cpu, port & 0xFFFF, size) if may_use_port(cpu, port & 0xFFFF, size) else 0
         done(cpu)
         return value
 
     @helper
-    def io_out(cpu, port, size, value):  # type: ignore[no-untyped-def]
+    def io_out(cpu, port, size, value):
         """OUT."""
         if may_use_port(cpu, port & 0xFFFF, size):
             port_write(cpu, port & 0xFFFF, size, value & operand_mask(8 * size))
         return done(cpu)
 
     @inner
-    def string_address(cpu, number, offset, size):  # type: ignore[no-untyped-def]
+    def string_address(cpu, number, offset, size):
         """Linear address of a string operand; check for a pending exception."""
         base = ld64(cpu + BASE + 8 * number)
         if is_code64(cpu):
@@ -465,14 +465,14 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return (base + offset) & 0xFFFFFFFF
 
     @inner
-    def advance(cpu, register, size, mask):  # type: ignore[no-untyped-def]
+    def advance(cpu, register, size, mask):
         """Step RSI or RDI; an address size of 16 leaves the upper bits alone."""
         old = ld64(cpu + register)
         new = (old + (-size if ld64(cpu + EFLAGS) & st.DF else size)) & mask
         return st64(cpu + register, (old & ~mask) | new if mask == 0xFFFF else new)
 
     @inner
-    def count_down(cpu, mask, rep):  # type: ignore[no-untyped-def]
+    def count_down(cpu, mask, rep):
         """One iteration is done; 1: there are more."""
         if not rep:
             return 0
@@ -482,14 +482,14 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return 1 if left != 0 else 0
 
     @inner
-    def writable(cpu, address, size, user):  # type: ignore[no-untyped-def]
+    def writable(cpu, address, size, user):
         """Whether a store will not fault; false with an exception pending."""
         if translate(cpu, address, WRITE, user) == -1:
             return False
         return (address & 4095) + size <= 4096 or translate_last(cpu, address, size, WRITE, user) != -1
 
     @helper
-    def ins(cpu, size, bits, rep):  # type: ignore[no-untyped-def]
+    def ins(cpu, size, bits, rep):
         """One iteration of INS; ``bits``: address size. 1: there are more."""
         mask, port, more = operand_mask(bits), ld64(cpu + RDX) & 0xFFFF, 0
         if not (rep and ld64(cpu + RCX) & mask == 0) and may_use_port(cpu, port, size):
@@ -503,7 +503,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return more
 
     @helper
-    def outs(cpu, size, bits, rep, number):  # type: ignore[no-untyped-def]
+    def outs(cpu, size, bits, rep, number):
         """One iteration of OUTS from segment ``number``. 1: there are more."""
         mask, port, more = operand_mask(bits), ld64(cpu + RDX) & 0xFFFF, 0
         if not (rep and ld64(cpu + RCX) & mask == 0) and may_use_port(cpu, port, size):

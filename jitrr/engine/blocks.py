@@ -39,14 +39,14 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
     mark_page = mmu.mark_page
 
     @inner
-    def copy_cell(target, source):  # type: ignore[no-untyped-def]
+    def copy_cell(target, source):
         st64(target, ld64(source))
         st64(target + 8, ld64(source + 8))
         st64(target + 16, ld64(source + 16))
         return st64(target + 24, ld64(source + 24))
 
     @helper
-    def truncate_block(cpu, head, count):  # type: ignore[no-untyped-def]
+    def truncate_block(cpu, head, count):
         """A copy of a block's first ``count`` instructions, fewer than it has, ending in ``stopped``."""
         keep = ld16(head + H_UNCOUNT) - count
         start = target = ld64(cpu + O_SCRATCH)
@@ -60,7 +60,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         return start
 
     @helper
-    def copy_rest(cpu, ip):  # type: ignore[no-untyped-def]
+    def copy_rest(cpu, ip):
         """``value`` := a copy of this instruction's cells from the running one on, after which the run leaves."""
         area = ld64(cpu + O_SCRATCH) + SCRATCH_BYTES // 2
         if ip >= area and ip < area + SCRATCH_BYTES // 2:
@@ -87,7 +87,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         return 0
 
     @helper
-    def became_hot(cpu, head):  # type: ignore[no-untyped-def]
+    def became_hot(cpu, head):
         """Queue a head cell for compilation."""
         n = ld64(cpu + O_HOT_COUNT)
         if n < HOT_QUEUE:
@@ -99,7 +99,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         return 0
 
     @inner
-    def find_template(cpu, low, high):  # type: ignore[no-untyped-def]
+    def find_template(cpu, low, high):
         table, mask = ld64(cpu + O_TEMPLATES), ld64(cpu + O_TEMPLATE_MASK)
         at = lsr((low ^ (high * 31)) * -7046029254386353131, 20) & mask
         while True:
@@ -111,7 +111,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
             at = (at + 1) & mask
 
     @helper
-    def add_template(cpu, low, high, cells, info):  # type: ignore[no-untyped-def]
+    def add_template(cpu, low, high, cells, info):
         """Enter a template: ``info`` is the cell count, bit 16: it ends the block."""
         entry = find_template(cpu, low, high)
         st64(entry, low)
@@ -120,7 +120,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         return st64(entry + 24, info)
 
     @helper
-    def insert_block(cpu, key, cell):  # type: ignore[no-untyped-def]
+    def insert_block(cpu, key, cell):
         """Enter a block (or replace it) under ``phys | mode << 44``; 1 when the table is too full."""
         table, mask = ld64(cpu + O_TABLE), ld64(cpu + O_MASK)
         at = lsr(key * -7046029254386353131, 20) & mask
@@ -133,7 +133,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         return 1 if tries > 500 else 0
 
     @helper
-    def find_block(cpu, key):  # type: ignore[no-untyped-def]
+    def find_block(cpu, key):
         """Head cell of the block under ``phys | mode << 44``, or 0."""
         table, mask = ld64(cpu + O_TABLE), ld64(cpu + O_MASK)
         at = lsr(key * -7046029254386353131, 20) & mask
@@ -144,7 +144,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         return 0
 
     @inner
-    def instantiate(cpu, target, template, count, index, off, length, disp, imm):  # type: ignore[no-untyped-def]
+    def instantiate(cpu, target, template, count, index, off, length, disp, imm):
         handlers = ld64(cpu + O_HANDLERS)
         for _ in range(count):
             copy_cell(target, template)
@@ -166,7 +166,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         return target
 
     @inner
-    def finish_exits(cpu, cell, end, in_page, n):  # type: ignore[no-untyped-def]
+    def finish_exits(cpu, cell, end, in_page, n):
         """Instruction indexes become counts to the block's end; jumps that leave the page become far ones."""
         while cell < end:
             st16(cell + H_UNCOUNT, n - ld16(cell + H_UNCOUNT))
@@ -181,7 +181,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         return 0
 
     @inner
-    def mark_code(cpu, phys, length):  # type: ignore[no-untyped-def]
+    def mark_code(cpu, phys, length):
         at = ld64(cpu + O_LINES) + 8 * lsr(phys, 12)
         lines = ld64(at)
         for i in range(lsr(phys & 4095, 6), lsr((phys & 4095) + length - 1, 6) + 1):
@@ -190,7 +190,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         return mark_page(cpu, phys & -4096, PAGE_CODE)
 
     @helper
-    def build_block(cpu, code, available, phys, mode, out, info):  # type: ignore[no-untyped-def]
+    def build_block(cpu, code, available, phys, mode, out, info):
         """Cells of the block at ``phys`` (``available`` bytes at host address ``code``) to ``out``; returns how many.
 
         ``mode``: low byte: translation mode; bits 8-9: width of gotos (0: 64, 1: 32, 2: 16); bits 16..: most

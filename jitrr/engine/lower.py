@@ -19,7 +19,7 @@ from numba.core.target_extension import target_override
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
-class _ToText(LoweringPass):  # type: ignore[misc]
+class _ToText(LoweringPass):
     """Ends the pipeline: ``state.cr`` is (mangled name, IR modules)."""
 
     _name = "jitrr_to_text"
@@ -45,7 +45,7 @@ class _ToText(LoweringPass):  # type: ignore[misc]
         return True
 
 
-class _Compiler(CompilerBase):  # type: ignore[misc]
+class _Compiler(CompilerBase):
     """Bytecode to typed IR to text: the passes that functions over integers need."""
 
     def define_pipelines(self) -> list[Any]:

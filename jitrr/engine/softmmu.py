@@ -69,7 +69,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
     O_WRAP = o.linear_mask
 
     @inner
-    def host_call(cpu, kind, a, b):  # type: ignore[no-untyped-def]
+    def host_call(cpu, kind, a, b):
         """Python's callback; the result is in io_value too. The guest's MXCSR is put aside meanwhile."""
         stmxcsr(cpu + O_MXCSR)
         ldmxcsr(cpu + O_HOST_MXCSR)
@@ -79,7 +79,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return result
 
     @helper
-    def flush_tlb(cpu):  # type: ignore[no-untyped-def]
+    def flush_tlb(cpu):
         """Forget all translations, of data and of code."""
         salt = ld64(cpu + O_SALT) + 1
         if salt == 4096:
@@ -96,7 +96,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return 0
 
     @inner
-    def drop_write_tags(cpu, page):  # type: ignore[no-untyped-def]
+    def drop_write_tags(cpu, page):
         """Make stores to a physical page slow (it has just become special)."""
         base, host = ld64(cpu + O_TLB_BASE), ld64(cpu + O_RAM) + page
         for i in range(2 * TLB_SIZE):
@@ -107,7 +107,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return 0
 
     @helper
-    def mark_page(cpu, page, flag):  # type: ignore[no-untyped-def]
+    def mark_page(cpu, page, flag):
         """Flag a RAM page (PAGE_CODE or PAGE_TABLE)."""
         at = ld64(cpu + O_FLAGS) + lsr(page, 12)
         flags = ld8(at)
@@ -121,7 +121,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
     walk = make_walk(mark_page)
 
     @inner
-    def fill(cpu, tlb, address, found):  # type: ignore[no-untyped-def]
+    def fill(cpu, tlb, address, found):
         entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
         page, frame = address & -4096, found & -4096
         tag = page | ld64(cpu + O_SALT)
@@ -133,7 +133,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return 0
 
     @inner
-    def translate(cpu, address, access, user):  # type: ignore[no-untyped-def]
+    def translate(cpu, address, access, user):
         """Physical address of a linear one, or -1 with an exception pending."""
         tlb = ld64(cpu + O_TLB_BASE) + user * TLB_BYTES
         entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
@@ -147,11 +147,11 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return (found & -4096) | (address & 4095)
 
     @inner
-    def is_user(cpu):  # type: ignore[no-untyped-def]
+    def is_user(cpu):
         return 1 if ld64(cpu + O_TLB) != ld64(cpu + O_TLB_BASE) else 0
 
     @inner
-    def phys_load(cpu, phys, size):  # type: ignore[no-untyped-def]
+    def phys_load(cpu, phys, size):
         """1, 2, 4 or 8 bytes of physical memory or of a device."""
         if ult(phys, ld64(cpu + O_RAM_SIZE)):
             host = ld64(cpu + O_RAM) + phys
@@ -166,7 +166,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return ld64(cpu + O_IO)
 
     @inner
-    def wrote(cpu, phys, size):  # type: ignore[no-untyped-def]
+    def wrote(cpu, phys, size):
         """Note a write to RAM that is about to happen (``size`` bytes within one page)."""
         page = lsr(phys, 12)
         at = ld64(cpu + O_FLAGS) + page
@@ -202,7 +202,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return 0
 
     @inner
-    def phys_store(cpu, phys, size, value):  # type: ignore[no-untyped-def]
+    def phys_store(cpu, phys, size, value):
         """1, 2, 4 or 8 bytes to physical memory or a device."""
         if ult(phys, ld64(cpu + O_RAM_SIZE)):
             wrote(cpu, phys, size)
@@ -221,14 +221,14 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return 0
 
     @inner
-    def translate_last(cpu, address, size, access, user):  # type: ignore[no-untyped-def]
+    def translate_last(cpu, address, size, access, user):
         """Physical start of the second page of an access that crosses pages (-1: exception pending)."""
         if ld64(cpu + O_VECTOR) != -1:
             return -1
         return translate(cpu, (address + size - 1) & -4096 & ld64(cpu + O_WRAP), access, user)
 
     @inner
-    def load_as(cpu, address, size, user):  # type: ignore[no-untyped-def]
+    def load_as(cpu, address, size, user):
         """Guest load of 1..8 bytes with a given privilege; check ``exc_vector`` afterwards."""
         if (address & 4095) + size <= 4096:
             phys = translate(cpu, address, READ, user)
@@ -246,7 +246,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return value
 
     @inner
-    def store_as(cpu, address, size, value, user):  # type: ignore[no-untyped-def]
+    def store_as(cpu, address, size, value, user):
         """Guest store of 1..8 bytes with a given privilege; nothing is written when an exception is pending after."""
         if (address & 4095) + size <= 4096:
             phys = translate(cpu, address, WRITE, user)
@@ -263,18 +263,18 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return 0
 
     @inner
-    def finish(cpu):  # type: ignore[no-untyped-def]
+    def finish(cpu):
         st64(cpu + O_STATUS, 1 if ld64(cpu + O_VECTOR) != -1 else (2 if ld64(cpu + O_LEAVE) != 0 else 0))
         return 0
 
     @inner
-    def stamp(cpu, ip, ic):  # type: ignore[no-untyped-def]
+    def stamp(cpu, ip, ic):
         """Exact icount for device callbacks of this access."""
         st64(cpu + O_NOW, ld64(cpu + O_LIMIT) - ic - ld16(ip + 24))
         return 0
 
     @helper
-    def slow_load(cpu, address, size, ip, ic):  # type: ignore[no-untyped-def]
+    def slow_load(cpu, address, size, ip, ic):
         """A load whose inline probe missed: 1..8 or 16 bytes (``value_hi`` gets the upper half)."""
         stamp(cpu, ip, ic)
         user = is_user(cpu)
@@ -288,7 +288,7 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return low
 
     @helper
-    def slow_store(cpu, address, size, value, ip, ic):  # type: ignore[no-untyped-def]
+    def slow_store(cpu, address, size, value, ip, ic):
         """A store whose inline probe missed (16 bytes: the upper half is in ``value_hi``)."""
         stamp(cpu, ip, ic)
         user = is_user(cpu)
@@ -303,14 +303,14 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return 0
 
     @helper
-    def check_exec(cpu, address):  # type: ignore[no-untyped-def]
+    def check_exec(cpu, address):
         """Physical address of code at a linear address, or -1 with an exception pending."""
         phys = translate(cpu, address, EXEC, is_user(cpu))
         finish(cpu)
         return phys
 
     @helper
-    def lookup(cpu):  # type: ignore[no-untyped-def]
+    def lookup(cpu):
         """The head cell of the block at ``pc``, or 0: status 1 (fetching faults) or 3 (not translated: at exit_arg)."""
         pc = ld64(cpu + O_PC)
         phys = translate(cpu, (ld64(cpu + O_BASE) + pc) & ld64(cpu + O_WRAP), EXEC, is_user(cpu))
