@@ -163,7 +163,7 @@ def test_text_and_case_are_inverse(mode: int) -> None:
 
 def test_text_that_is_no_case_is_refused() -> None:
     with pytest.raises(ValueError, match="rux=5"):
-        Case.parse('64 10000800 90 "nop" rux=5')
+        Case.parse('64 10005800 90 "nop" rux=5')
 
 
 def integer_only(encoding: Encoding) -> bool:
@@ -218,7 +218,7 @@ def test_a_wrong_result_is_found_and_reduced_to_what_matters() -> None:
     add = next(e for e in encodings(64) if e.text == "add rcx, rdi")
     case = random_case(add, Random(4))
     (line,) = check(Altered(flip_carry), [case], host())
-    assert line.startswith(f'64 10000800 {case.code.hex()} "add ') and " # got rflags=" in line
+    assert line.startswith(f'64 10005800 {case.code.hex()} "add ') and " # got rflags=" in line
     assert len(line) < 200
     assert replay(host(), [line]) == []
     assert replay(Altered(flip_carry), [line]) != []

@@ -17,7 +17,7 @@ from oracle.compare import check
 from oracle.encodings import Encoding
 from oracle.generate import cases, encodings
 from oracle.host import host, host_available
-from oracle.state import DF, Fault, X86State, default_state, layout
+from oracle.state import AC, DF, Case, Fault, X86State, default_state, layout
 from x86_executor import EngineExecutor
 
 NAMES = """
@@ -31,8 +31,7 @@ INTEGER = frozenset(NAMES.split())
 FAMILIES = re.compile(r"(cmov|set|j)[a-z]+$")
 STRINGS = re.compile(r"(movs|stos|lods|scas|cmps)[bwdq]$")
 TWO_LOADS = re.compile(r"(cmps[bwdq])$")
-WRITE, PRESENT = 2, 1
-GP, PF, SS = 13, 14, 12
+PF, PRESENT = 14, 1
 
 pytestmark = pytest.mark.skipif(host_available() is not None, reason=host_available() or "")
 
@@ -49,25 +48,16 @@ def loads_twice(encoding: Encoding) -> bool:
 
 
 class Alike:
-    """Takes out of an executor's exceptions what this machine does not tell apart yet, or cannot know.
-
-    The load of a read-modify-write faults as a load (no W in the error code); an address that is not canonical is
-    #GP for the stack too; an access across 4 GiB faults in its page and not at the segment's limit; and what is
-    mapped above the canonical hole is the host kernel's business.
-    """
+    """Takes out of an executor's exceptions what this machine cannot know: what is mapped above the canonical hole is
+    the host kernel's business."""
 
     def __init__(self, executor: object):
         self.executor = executor
 
     def run(self, state: X86State, code: bytes, mode: int) -> tuple[X86State, Fault | None]:
         out, fault = self.executor.run(state, code, mode)  # type: ignore[attr-defined]
-        if fault and fault.vector == PF and fault.error is not None and fault.address is not None:
-            if mode == 32 and fault.address > 0xFFFFFFF0:
-                fault = Fault(GP, 0)
-            else:
-                fault = Fault(PF, fault.error & ~(WRITE | PRESENT if fault.address >> 47 else WRITE), fault.address)
-        elif fault and fault.vector == SS:
-            fault = Fault(GP, 0)
+        if fault and fault.vector == PF and fault.error is not None and (fault.address or 0) >> 47:
+            fault = Fault(PF, fault.error & ~PRESENT, fault.address)
         return out, fault
 
 
@@ -90,9 +80,48 @@ def test_every_form_in_the_interpreter(interpreter: EngineExecutor, mode: int) -
 
 
 @pytest.mark.parametrize("mode", [64, 32])
+def test_misaligned_accesses_fault_while_alignment_is_checked(interpreter: EngineExecutor, mode: int) -> None:
+    """One form in five with EFLAGS.AC set. (An indirect CALL whose target and stack are both bad: the machine finds the
+    target's fault first.)"""
+    select = [e for e in encodings(mode) if is_integer(e) and not loads_twice(e) and e.mnemonic != "call"][::5]
+    found = list(cases(mode, 3, 3, lambda e: e in select))
+    for case in found:
+        case.state.rflags |= AC
+    failures = check(Alike(interpreter), found, Alike(host()))
+    assert not failures, "\n".join(failures)
+    assert sum(case.fault is not None and case.fault.vector == 17 for case in found) > 50
+
+
+#: Instructions that access memory by RAX, RSI or RDI; the same by RSP or RBP; and where they point.
+BY_RAX = ("8b00", "0100", "0fb110", "8700", "0f1000", "0f1100", "0fc708", "a5", "ab", "f3ab", "f3a5", "36 8b00",
+          "3e 8b00", "26 8b00")  # fmt: skip
+BY_STACK = ("50", "58", "6a01", "e800000000", "c3", "c9", "ff30", "8f00", "c8100002", "8b4500", "8b0424", "014500",
+            "3e 8b4500", "0f104500", "9c", "9d")  # fmt: skip
+NOT_CANONICAL = (0x1234_0000_0000_1000, 0xFFFF_7FFF_FFFF_FFF0, 0xFFFF_FFFF_FFFF_FFFC)
+PAST_THE_END = (0xFFFF_FFFC, 0xFFFF_FFFD, 0xFFFF_FFFF)
+
+
+@pytest.mark.parametrize("mode", [64, 32])
+def test_addresses_that_cannot_be(interpreter: EngineExecutor, mode: int) -> None:
+    """#GP(0), and #SS(0) for the stack segment: not canonical, or across 4 GiB."""
+    found = []
+    for address in NOT_CANONICAL if mode == 64 else PAST_THE_END:
+        for codes, registers in ((BY_RAX, (0, 6, 7)), (BY_STACK, (4, 5))):
+            for code in codes:
+                state = default_state(mode)
+                state.gpr[1] = 3
+                for register in registers:
+                    state.gpr[register] = address
+                found.append(Case(mode, bytes.fromhex(code), state))
+    failures = check(Alike(interpreter), found, Alike(host()), shrink=False)
+    assert not failures, "\n".join(failures)
+    assert {12, 13} <= {case.fault.vector for case in found if case.fault}
+
+
+@pytest.mark.parametrize("mode", [64, 32])
 def test_a_sample_of_forms_compiled(compiled: EngineExecutor, mode: int) -> None:
-    """One form in ten, a different tenth in each mode."""
-    select = [e for e in encodings(mode) if is_integer(e) and not loads_twice(e)][mode % 7 :: 10]
+    """One form in four, a different quarter in each mode."""
+    select = [e for e in encodings(mode) if is_integer(e) and not loads_twice(e)][mode // 32 :: 4]
     failures = check(Alike(compiled), cases(mode, 2, 1, lambda e: e in select), Alike(host()), shrink=False)
     assert not failures, "\n".join(failures)
 

@@ -25,16 +25,24 @@ MASK64 = (1 << 64) - 1
 CS64, CS32, DATA = (0x33, 0xA0FB), (0x23, 0xC0FB), (0x2B, 0xC0F3)
 _ERROR_VECTORS = {8, 10, 11, 12, 13, 14, 17, 21}
 _ARITH = 0x8D5
+_POISON = memoryview(struct.pack("<32Q", *(0xBAD0_0000_DEAD_0001 * n & MASK64 for n in range(1, 33)))).cast("Q")
 
 
 class EngineExecutor:
-    """``run(state, code, mode)`` as tests.oracle wants it. ``tier``: "interp", or "jit" to run a compiled region."""
+    """``run(state, code, mode)`` as tests.oracle wants it, ``start`` and ``go_on`` for programs.
+
+    ``tier``: "interp", "jit" to run a compiled region of each instruction, or "auto": regions are compiled where a
+    program is hot."""
 
     def __init__(self, tier: str = "interp"):
         self.engine = Engine(X86Frontend(), 16 << 20, self._host_call)
         self.ram = memoryview(self.engine.ram.map)
         self.words = memoryview(self.engine.block.map).cast("Q")
-        self.tier = Tier(self.engine, 1 << 60, 1 << 60) if tier == "jit" else None
+        self.compile_all = tier == "jit"
+        self.tier = None
+        if tier != "interp":
+            threshold, patience = (1 << 60, 1 << 60) if self.compile_all else (8, 16)
+            self.tier = Tier(self.engine, threshold, patience, synchronous=True)
         self.engine.tier = self.tier
         self.frames: dict[int, int] = {}
         self._tables_used = TABLES
@@ -94,11 +102,38 @@ class EngineExecutor:
 
     # -- one case -----------------------------------------------------------------------------------------------------
     def run(self, state: X86State, code: bytes, mode: int) -> tuple[X86State, Fault | None]:
+        """Twice: with an empty TLB, and with the one that left behind and other scratch registers. Both must agree."""
+        self._put_code(state.rip, code)
+        self.engine.call("flush_tlb")
+        self._put(state, mode)
+        if self.compile_all:
+            self._compile()
+        cold = self._step(state, mode)
+        self._put(state, mode)
+        self.words[st.T // 8 : st.V // 8 + 16] = _POISON
+        warm = self._step(state, mode)
+        if cold != warm:
+            raise AssertionError(f"{cold[1]} with an empty TLB, {warm[1]} with a full one: {cold[0]} and {warm[0]}")
+        return warm
+
+    def start(self, state: X86State, code: bytes, mode: int) -> None:
+        """Get ready for a program (within one page) at instruction count 0; its translations are kept from one start
+        to the next."""
         self._put_code(state.rip, code)
         self._put(state, mode)
-        self.engine.set_icount(1000)
+        self.words[st.T // 8 : st.V // 8 + 16] = _POISON
+        self.engine.set_icount(0)
+
+    def go_on(self, state: X86State, icount: int, mode: int) -> tuple[X86State, Fault | None]:
+        """The state after ``icount`` instructions of the program that started in ``state``, or at its fault."""
+        if self.engine.icount < icount:
+            self.engine.run(icount)
         if self.tier is not None:
-            self._compile()
+            self.tier.service()
+        return self._get(state, mode)
+
+    def _step(self, state: X86State, mode: int) -> tuple[X86State, Fault | None]:
+        self.engine.set_icount(1000)
         self.engine.run(1001)
         return self._get(state, mode)
 
@@ -156,7 +191,7 @@ class EngineExecutor:
             data = state.read(page, PAGE)
             if self.ram[frame : frame + PAGE] != data:
                 self.ram[frame : frame + PAGE] = data
-        w[at["exc_vector"] // 8] = MASK64
+        w[at["exc_vector"] // 8], w[at["leave"] // 8] = MASK64, 0
         self.engine.call("update_mode")
 
     def _get(self, before: X86State, mode: int) -> tuple[X86State, Fault | None]:

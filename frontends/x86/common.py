@@ -14,8 +14,8 @@ CC_OP, CC_A, CC_B, CC_RES, EFLAGS = st.CC_OP, st.CC_A, st.CC_B, st.CC_RES, st.EF
 CR0, CR4, EFER = st.CR0, st.CR4, st.EFER
 SEL, BASE, LIMIT, ATTR = st.SEG_SEL, st.SEG_BASE, st.SEG_LIMIT, st.SEG_ATTR
 
-DB, UD, DOUBLE, TS, NP, SS_FAULT, GP, PF_FAULT = 1, 6, 8, 10, 11, 12, 13, 14
-CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_WP, CR0_PG = 1, 2, 4, 8, 1 << 16, 1 << 31
+DB, UD, DOUBLE, TS, NP, SS_FAULT, GP, PF_FAULT, ALIGNMENT = 1, 6, 8, 10, 11, 12, 13, 14, 17
+CR0_PE, CR0_MP, CR0_EM, CR0_TS, CR0_WP, CR0_AM, CR0_PG = 1, 2, 4, 8, 1 << 16, 1 << 18, 1 << 31
 CR4_PSE, CR4_PAE, CR4_OSFXSR, CR4_SMEP = 16, 32, 1 << 9, 1 << 20
 EFER_SCE, EFER_LME, EFER_LMA, EFER_NXE = 1, 1 << 8, 1 << 10, 1 << 11
 RF, VM, NT, IOPL, AC, ID = 1 << 16, 1 << 17, 1 << 14, 3 << 12, 1 << 18, 1 << 21
@@ -152,4 +152,6 @@ def update_mode(cpu):
         st64(cpu + O_EPOCH, ld64(cpu + O_EPOCH) + 1)
     st64(cpu + O_MODE, mode)
     st64(cpu + O_KEY, (ld64(cpu + O_EPOCH) << 16) | mode)
-    return st64(cpu + O_TLB, ld64(cpu + O_TLB_BASE) + (TLB_BYTES if user else 0))
+    # Supervisor, user, or user with alignment checks (SDM volume 3, 2.3): see constants.TLBS.
+    which = 0 if not user else (2 if flags & AC and cr0 & CR0_AM else 1)
+    return st64(cpu + O_TLB, ld64(cpu + O_TLB_BASE) + which * TLB_BYTES)

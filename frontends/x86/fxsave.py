@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 from frontends.x86 import state as st
 from frontends.x86.common import GP, fault, update_mode
+from frontends.x86.mmu import refused
 from frontends.x86.simd import POINTERS_64, REAL, WIDE, XMM_16
 from jitrr.engine.constants import READ, WRITE
 from jitrr.engine.native import helper, inner, ld8, ld16, ld32, ld64, ldmxcsr, lsr, st8, st32, st64, stmxcsr
@@ -100,7 +101,7 @@ def build(mmu: SimpleNamespace) -> None:
     @helper
     def x87_store(cpu, address, size, low, high, blocked):
         """Store 2, 4, 8 or 10 bytes, all or nothing; with ``blocked`` only see whether they could be."""
-        if reachable(cpu, address, size, WRITE) and not blocked:
+        if not refused(cpu, address, size, 0) and reachable(cpu, address, size, WRITE) and not blocked:
             if size == 10:
                 store_as(cpu, address, 8, low, is_user(cpu))
                 store_as(cpu, address + 8, 2, high, is_user(cpu))

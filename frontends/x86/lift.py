@@ -13,7 +13,7 @@ from typing import Any
 from capstone import x86 as cx
 
 from frontends.x86 import state as st
-from jitrr.microops.table import P_DISP, P_IMM, P_NEXT, TABLE, Imm, UOp
+from jitrr.microops.table import P_DISP, P_IMM, P_NEXT, P_STACK, TABLE, Imm, UOp
 
 Lifter = Callable[["Insn"], None]
 LIFTERS: dict[str, Lifter] = {}
@@ -85,6 +85,11 @@ def _name(cs: Any, ops: list[Any]) -> str:
                 kind = "seg" if o.reg in SEGMENTS else ("cr" if cx.X86_REG_CR0 <= o.reg <= cx.X86_REG_CR15 else "dr")
                 return f"{name}_{kind}"
     return name
+
+
+def on_stack(imm: Imm | int = 0) -> Imm:
+    """The same constant in a cell that accesses the stack segment."""
+    return Imm(imm, P_STACK) if isinstance(imm, int) else Imm(imm.value, imm.patch | P_STACK)
 
 
 class Insn:
@@ -167,9 +172,9 @@ class Insn:
         return found[-1] if found else 0
 
     def segment_of(self, n: int) -> int:
-        """Segment register number a memory operand uses."""
+        """Segment register number a memory operand uses (64-bit mode ignores prefixes, FS's and GS's apart)."""
         mem = self.ops[n].mem
-        if mem.segment in SEGMENTS:
+        if mem.segment in SEGMENTS and (self.bits != 64 or SEGMENTS[mem.segment] in (st.FS, st.GS)):
             return SEGMENTS[mem.segment]
         return st.SS if mem.base in _STACK_BASES else st.DS
 
@@ -227,6 +232,8 @@ class Insn:
 
     def segmented(self, segment: int, base: int, disp: Imm, size: int, write: bool) -> tuple[int, Imm]:
         """Apply a segment to an offset."""
+        if segment == st.SS:
+            disp = on_stack(disp)
         if self.bits == 64:
             if segment not in (st.FS, st.GS):
                 return base, disp
@@ -236,7 +243,7 @@ class Insn:
         if self.flat and segment not in (st.FS, st.GS) and not (segment == st.CS and write):
             return base, disp
         t = self.temp()
-        if disp != Imm(0):
+        if disp not in (Imm(0), Imm(0, P_STACK)):
             self.emit("ea32", t, base, imm=disp)
             base = t
         limit, attr = st.SEG_LIMIT + 8 * segment, st.SEG_ATTR + 8 * segment
@@ -295,7 +302,7 @@ class Insn:
     def stack_at(self, offset: int, w: int, write: bool, base: int = st.gpr(4)) -> tuple[int, Imm]:
         """Linear address of ``w`` bits at SS:[base + offset]: (register offset, constant)."""
         if self.stack_bits == 64:
-            return base, Imm(offset)
+            return base, Imm(offset, P_STACK)
         t = self.temp()
         self.emit(f"ea{self.stack_bits}", t, base, imm=Imm(offset))
         return self.segmented(st.SS, t, Imm(0), w // 8, write)
@@ -308,7 +315,7 @@ class Insn:
     def push(self, source: int, w: int) -> None:
         """Push ``w`` bits from a register; RSP changes only if the store succeeds."""
         if self.flat_stack:
-            self.emit(f"x86_push{w}s{self.stack_bits}", 0, source)
+            self.emit(f"x86_push{w}s{self.stack_bits}", 0, source, imm=on_stack())
             return
         base, disp = self.stack_at(-(w // 8), w, True)
         self.emit(f"st{w}", 0, base, source, imm=disp)

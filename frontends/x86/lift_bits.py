@@ -112,18 +112,18 @@ def bt(i: Insn) -> None:
         i.emit(f"x86_bt{w}", 0, i.reg(0), i.reg(1))
     else:
         t = i.temp()
-        i.emit(f"ld{w}", t, bit_string(i, w, False))
+        base, disp = bit_string(i, w, False)
+        i.emit(f"ld{w}", t, base, imm=disp)
         i.emit(f"x86_bt{w}", 0, t, i.reg(1))
 
 
-def bit_string(i: Insn, w: int, write: bool) -> int:
+def bit_string(i: Insn, w: int, write: bool) -> tuple[int, Imm]:
     """Linear address of the word that holds the bit a register selects: it may be far from the operand."""
     offset, t = i.temp(), i.temp()
     i.emit(f"x86_bitstring{w}", offset, i.reg(1))
     base, disp = i.effective(0)
     i.emit(f"ea{i.address_bits}s0", t, base, offset, imm=disp)
-    linear, _ = i.segmented(i.segment_of(0), t, Imm(), w // 8, write)
-    return linear
+    return i.segmented(i.segment_of(0), t, Imm(), w // 8, write)
 
 
 @lifts("bts", "btr", "btc", lockable=True)
@@ -142,8 +142,8 @@ def change_bit(i: Insn) -> None:
         base, disp = i.address(0, write=True)
     else:
         number = i.reg(1)
-        base, disp = bit_string(i, w, True), Imm()
-    i.emit(f"ld{w}", t, base, imm=disp)
+        base, disp = bit_string(i, w, True)
+    i.emit(f"ldrmw{w}", t, base, imm=disp)
     i.emit(f"{name}st{w}", 0, base, t, number, imm=disp)
 
 

@@ -8,7 +8,7 @@ import frontends.x86.ops_integer
 import frontends.x86.ops_stack  # noqa: F401
 from frontends.x86 import state as st
 from frontends.x86.flags import condition
-from frontends.x86.lift import Insn, Undefined, lifts
+from frontends.x86.lift import Insn, Undefined, lifts, on_stack
 from frontends.x86.lift_integer import condition_of, conditions
 from jitrr.microops.table import row
 
@@ -25,7 +25,6 @@ for _w in (16, 32, 64):
     for _name, _wanted in (("loop", None), ("loope", "z"), ("loopne", "nz")):
         row(f"x86_{_name}{_w}", f"a{_w}", lambda e, a, w=_w, c=_wanted: _counted(e, w, a, c), kind="branch")
 row("x86_touch", "a64 i64", lambda e, a, i: e.helper("probe_read", e.bin("add", 64, a, i)) and None, cold=True)
-row("x86_writable", "a64 i64", lambda e, a, i: e.helper("probe_write", e.bin("add", 64, a, i)) and None, cold=True)
 
 
 def flow_width(i: Insn) -> int:
@@ -96,9 +95,9 @@ def call(i: Insn) -> None:
     w = flow_width(i)
     register = None if i.is_imm(0) else target_register(i, w)
     if i.bits == 64 and register is not None:
-        i.emit("x86_callto", 0, register, imm=i.next())
+        i.emit("x86_callto", 0, register, imm=on_stack(i.next()))
     elif i.flat_stack:
-        i.emit(f"x86_call{w}s{i.stack_bits}", imm=i.next())
+        i.emit(f"x86_call{w}s{i.stack_bits}", imm=on_stack(i.next()))
     else:
         t = i.temp()
         i.emit("pcrel32", t, imm=i.next())
@@ -115,9 +114,9 @@ def ret(i: Insn) -> None:
     w, t = flow_width(i), i.temp()
     drop = i.imm() if i.ops else 0
     if i.bits == 64:
-        i.emit("x86_ret64", t, imm=drop)
+        i.emit("x86_ret64", t, imm=on_stack(drop))
     elif i.flat_stack:
-        i.emit(f"x86_pop{w}s{i.stack_bits}", t, imm=drop)
+        i.emit(f"x86_pop{w}s{i.stack_bits}", t, imm=on_stack(drop))
     else:
         i.pop(t, w)
         i.popped(w, drop)

@@ -8,7 +8,7 @@ import frontends.x86.ops_integer
 import frontends.x86.ops_stack  # noqa: F401
 from frontends.x86 import state as st
 from frontends.x86.flags import CONDITIONS, OPERATIONS
-from frontends.x86.lift import SEGMENTS, Insn, lifts
+from frontends.x86.lift import SEGMENTS, Insn, lifts, on_stack
 from jitrr.microops.table import Imm
 
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = (st.gpr(n) for n in range(8))
@@ -98,7 +98,7 @@ def xchg(i: Insn) -> None:
         i.emit(f"mov{w}", i.reg(1), t)
         return
     base, disp = i.address(memory, write=True)
-    i.emit(f"ld{w}", t, base, imm=disp)
+    i.emit(f"ldrmw{w}", t, base, imm=disp)
     i.emit(f"st{w}", 0, base, other, imm=disp)
     i.emit(f"mov{w}", other, t)
 
@@ -163,7 +163,7 @@ def operation(i: Insn) -> None:
         source = i.read(1, w)
         base, disp = i.address(0, write=True)
         t = i.temp()
-        i.emit(f"ld{w}", t, base, imm=disp)
+        i.emit(f"ldrmw{w}", t, base, imm=disp)
         i.emit(f"{name}st{w}", 0, base, t, source, imm=disp)
     elif i.is_imm(1):
         i.emit(f"{name}{w}i", i.reg(0), i.reg(0), imm=i.imm())
@@ -197,7 +197,7 @@ def step(i: Insn) -> None:
         return
     base, disp = i.address(0, write=True)
     t = i.temp()
-    i.emit(f"ld{w}", t, base, imm=disp)
+    i.emit(f"ldrmw{w}", t, base, imm=disp)
     i.emit(f"x86_{i.name}st{w}", 0, base, t, imm=disp)
 
 
@@ -212,7 +212,7 @@ def xadd(i: Insn) -> None:
         i.emit(f"mov{w}", i.reg(0), t)
         return
     base, disp = i.address(0, write=True)
-    i.emit(f"ld{w}", t, base, imm=disp)
+    i.emit(f"ldrmw{w}", t, base, imm=disp)
     i.emit(f"x86_addst{w}", 0, base, t, i.reg(1), imm=disp)
     i.emit(f"mov{w}", i.reg(1), t)
 
@@ -226,7 +226,7 @@ def cmpxchg(i: Insn) -> None:
         return
     base, disp = i.address(0, write=True)
     t = i.temp()
-    i.emit(f"ld{w}", t, base, imm=disp)
+    i.emit(f"ldrmw{w}", t, base, imm=disp)
     i.emit(f"x86_cmpxchgst{w}", 0, base, t, i.reg(1), imm=disp)
 
 
@@ -238,7 +238,7 @@ def cmpxchg_pair(i: Insn) -> None:
     old = st.V if w == 128 else i.temp()
     if w == 128:
         i.emit("x86_aligned16", 0, base, imm=disp)
-    i.emit(f"ld{w}", old, base, imm=disp)
+    i.emit(f"ldrmw{w}", old, base, imm=disp)
     i.emit(f"x86_cmpxchgpair{w}", 0, base, old, imm=disp)
 
 
@@ -257,7 +257,7 @@ def push(i: Insn) -> None:
     """PUSH of a register, an immediate or memory (segment registers: see lift_system)."""
     w = stack_width(i)
     if i.is_imm(0) and i.flat_stack:
-        i.emit(f"x86_push{w}s{i.stack_bits}i", imm=i.imm())
+        i.emit(f"x86_push{w}s{i.stack_bits}i", imm=on_stack(i.imm()))
     else:
         i.push(i.read(0, w), w)
 
@@ -274,7 +274,7 @@ def pop(i: Insn) -> None:
     w = stack_width(i)
     if i.is_reg(0):
         if i.flat_stack:
-            i.emit(f"x86_pop{w}s{i.stack_bits}", i.reg(0))
+            i.emit(f"x86_pop{w}s{i.stack_bits}", i.reg(0), imm=on_stack())
             return
         t = i.temp()
         i.pop(t, w)
@@ -319,7 +319,7 @@ def leave(i: Insn) -> None:
     """LEAVE: RSP from RBP, then RBP from the stack."""
     w = stack_width(i)
     if i.flat_stack:
-        i.emit(f"x86_leave{w}s{i.stack_bits}", RBP)
+        i.emit(f"x86_leave{w}s{i.stack_bits}", RBP, imm=on_stack())
         return
     t = i.temp()
     base, disp = i.stack_at(0, w, False, RBP)
@@ -351,6 +351,6 @@ def enter(i: Insn) -> None:
     if level:
         store(frame, level + 1)
     base, disp = i.stack_at(-n * (level + 1 if level else 1) - size, w, True)
-    i.emit("x86_writable", 0, base, imm=disp)
+    i.emit(f"ldrmw{w}", t, base, imm=disp)  # nothing is there yet: it must be writable
     i.emit(f"mov{w}", RBP, frame)
     i.adjust_stack(-n * (level + 1 if level else 1) - size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import frontends.x86.ops_shift  # noqa: F401
 from frontends.x86 import state as st
 from frontends.x86.lift import Insn, lifts
+from jitrr.microops.table import P_STACK, Imm
 
 RCX = st.gpr(1)
 
@@ -21,7 +22,7 @@ def _unchanged(i: Insn, w: int) -> None:
         return
     base, disp = i.address(0, write=True)
     t = i.temp()
-    i.emit(f"ld{w}", t, base, imm=disp)
+    i.emit(f"ldrmw{w}", t, base, imm=disp)
     i.emit(f"st{w}", 0, base, t, imm=disp)
 
 
@@ -45,7 +46,7 @@ def shift(i: Insn) -> None:
         amount = _count_register(i, count)
         base, disp = i.address(0, write=True)
         t = i.temp()
-        i.emit(f"ld{w}", t, base, imm=disp)
+        i.emit(f"ldrmw{w}", t, base, imm=disp)
         i.emit(f"{name}st{w}", 0, base, t, amount, imm=disp)
     elif count is None:
         i.emit(f"{name}{w}", i.reg(0), i.reg(0), RCX)
@@ -68,5 +69,6 @@ def double(i: Insn) -> None:
     base, disp = i.address(0, write=True)
     at, t = i.temp(), i.temp()
     i.emit("add64i", at, base, imm=disp)
-    i.emit(f"ld{w}", t, at)
-    i.emit(f"x86_{i.name}st{w}", amount, at, t, i.reg(1))
+    stack = Imm(0, disp.patch & P_STACK)
+    i.emit(f"ldrmw{w}", t, at, imm=stack)
+    i.emit(f"x86_{i.name}st{w}", amount, at, t, i.reg(1), imm=stack)

@@ -10,6 +10,7 @@ from typing import Any
 
 from frontends.x86 import state as st
 from frontends.x86.common import (
+    ALIGNMENT,
     CR0,
     CR0_PG,
     CR0_WP,
@@ -22,11 +23,16 @@ from frontends.x86.common import (
     EFER_NXE,
     GP,
     O_ADDRESS,
+    O_MODE,
+    O_TLB,
+    O_TLB_BASE,
+    O_WRAP,
     PF_FAULT,
+    SS_FAULT,
     canonical,
     fault,
 )
-from jitrr.engine.constants import EXEC, MAY_EXEC, MAY_READ, MAY_WRITE, PAGE_DIRTY, PAGE_TABLE, WRITE
+from jitrr.engine.constants import EXEC, MAY_EXEC, MAY_READ, MAY_WRITE, PAGE_DIRTY, PAGE_TABLE, TLB_BYTES, WRITE
 from jitrr.engine.native import inner, ld8, ld32, ld64, lsr, st8, st32, st64, ult
 
 P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
@@ -44,6 +50,35 @@ def entry_cached(cpu, host):
     if ld32(host) & (P | A) == P | A:
         return True
     return ld64(cpu + CR4) & CR4_PAE == 0 and ld32(host + 4) & (P | A) == P | A
+
+
+@inner
+def is_strict(cpu):
+    """Whether alignment is checked now (see common.update_mode)."""
+    return ld64(cpu + O_TLB) == ld64(cpu + O_TLB_BASE) + 2 * TLB_BYTES
+
+
+@inner
+def refused(cpu, address, size, stack):
+    """Whether an access fails before any page is looked at, with that exception pending.
+
+    #GP(0) or #SS(0) where it is not canonical or goes past the 4 GiB of a flat segment (SDM volume 3, 5.3; for others
+    limits have been checked, and linear addresses wrap); #AC(0) where it is misaligned and must not be (AMD processors
+    put it before page faults). Of ten bytes, eight count.
+    """
+    last = address + size - 1
+    inside = True
+    if ld64(cpu + O_WRAP) == -1:
+        inside = canonical(address) and canonical(last)
+    elif ult(0xFFFFFFFF, last):
+        inside = ld64(cpu + O_MODE) & st.MODE_FLAT == 0
+    if not inside:
+        fault(cpu, SS_FAULT if stack else GP, 0)
+        return True
+    if is_strict(cpu) and address & (7 if size == 10 else size - 1) != 0:
+        fault(cpu, ALIGNMENT, 0)
+        return True
+    return False
 
 
 @inner

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from frontends.x86 import state as st
 from frontends.x86.common import A_PRESENT, GP, SS_FAULT, fault
 from frontends.x86.lift_string import CMPS, LODS, MOVS, SCAS, STOS
+from frontends.x86.mmu import is_strict, refused
 from frontends.x86.segments import in_limit
 from jitrr.engine.constants import READ, TLB_BYTES, TLB_ENTRY, TLB_SIZE, WRITE
 from jitrr.engine.native import (
@@ -147,7 +148,7 @@ def load_accumulator(cpu, value, size):
 
 
 def build(mmu: SimpleNamespace) -> None:
-    """Declare the helpers ``rep_string``, ``probe_read`` and ``probe_write``."""
+    """Declare the helpers ``rep_string`` and ``probe_read``."""
     O_VECTOR, O_RAM, O_RAM_SIZE, O_SALT, O_TLB_BASE, O_WRAP = (
         st.LAYOUT[n] for n in ("exc_vector", "ram", "ram_size", "tlb_salt", "tlb_base", "linear_mask")
     )
@@ -157,12 +158,6 @@ def build(mmu: SimpleNamespace) -> None:
     def probe_read(cpu, address):
         """Fault as a load of a byte would."""
         translate(cpu, address, READ, is_user(cpu))
-        return finish(cpu)
-
-    @helper
-    def probe_write(cpu, address):
-        """Fault as a store of a byte would."""
-        translate(cpu, address, WRITE, is_user(cpu))
         return finish(cpu)
 
     @inner
@@ -200,11 +195,11 @@ def build(mmu: SimpleNamespace) -> None:
     def single(cpu, op, source, target, size, user):
         """One iteration by ordinary accesses."""
         value, other = ld64(cpu + RAX), 0
-        if op in (SCAS, CMPS):
+        if op in (SCAS, CMPS) and not refused(cpu, target, size, 0):
             other = load_as(cpu, target, size, user)
-        if op in (MOVS, LODS, CMPS) and ld64(cpu + O_VECTOR) == -1:
+        if op in (MOVS, LODS, CMPS) and ld64(cpu + O_VECTOR) == -1 and not refused(cpu, source, size, 0):
             value = load_as(cpu, source, size, user)
-        if op in (MOVS, STOS) and ld64(cpu + O_VECTOR) == -1:
+        if op in (MOVS, STOS) and ld64(cpu + O_VECTOR) == -1 and not refused(cpu, target, size, 0):
             store_as(cpu, target, size, value, user)
         if ld64(cpu + O_VECTOR) != -1:
             return 0
@@ -269,7 +264,7 @@ def build(mmu: SimpleNamespace) -> None:
         from_offset, to_offset = ld64(cpu + RSI) & mask, ld64(cpu + RDI) & mask
         source = linear_address(cpu, (what >> 12) & 15, from_offset)
         target = linear_address(cpu, (what >> 16) & 15, to_offset)
-        n = most
+        n = 1 if is_strict(cpu) else most
         if checked:
             n = 1
             if not limits(cpu, op, what, from_offset, to_offset, size):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from frontends.x86 import state as st
 from frontends.x86.common import (
     A_LONG,
+    AC,
     ATTR,
     BASE,
     CR0,
@@ -379,7 +380,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
             fault(cpu, GP, 0)
         else:
             set_flags(cpu, merged_flags(cpu, value, bits >> 3, cpl(cpu)))
-            if (flags ^ value) & st.TF:
+            if (flags ^ value) & (st.TF | AC):
                 update_mode(cpu)
         return done(cpu)
 

@@ -8,6 +8,11 @@ TLB_SIZE, TLB_ENTRY = 1024, 32
 TLB_BYTES = TLB_SIZE * TLB_ENTRY
 JC_SIZE, JC_ENTRY = 4096, 32
 READ, WRITE, EXEC = 0, 1, 2
+#: In the size of a slow load: the place must be writable too, because the same instruction writes it.
+FOR_WRITE = 256
+#: TLBs of TLB_BYTES each: for supervisor mode, for user mode, and one that stays empty, which is in use while
+#: alignment is checked: then every access takes the slow path.
+TLBS = 3
 #: Permission bits in the low bits of a walk's result (the rest is the physical page).
 MAY_READ, MAY_WRITE, MAY_EXEC = 1, 2, 4
 #: Kinds of callbacks into Python.

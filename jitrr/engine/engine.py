@@ -106,7 +106,7 @@ class Engine:
         self.info = self.new_memory(4096)
         self.info_words = np.frombuffer(self.info.map, np.int64)
         self.code_lines = np.frombuffer(self.new_memory(max(pages * 8, 4096)).map, np.uint64)
-        tlb = self.new_memory(2 * k.TLB_BYTES)
+        tlb = self.new_memory(k.TLBS * k.TLB_BYTES)
         s = self.state
         s["tlb"] = s["tlb_base"] = tlb.address
         s["jc"] = self.new_memory(k.JC_SIZE * k.JC_ENTRY).address

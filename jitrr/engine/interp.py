@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jitrr.engine.cells import CELL_SIZE, H_IMM, H_LINK, H_OFF, H_UNCOUNT
-from jitrr.engine.constants import JC_ENTRY, JC_SIZE, TLB_ENTRY, TLB_SIZE
+from jitrr.engine.constants import FOR_WRITE, JC_ENTRY, JC_SIZE, READ, TLB_ENTRY, TLB_SIZE, WRITE
 from jitrr.engine.exits import Exit
 from jitrr.engine.layout import Layout
 from jitrr.microops.emit import Emit, llvm_type
@@ -68,12 +68,12 @@ class InterpEmit(Emit):
         addend = self.let(f"load ptr, ptr {self.let(f'getelementptr i8, ptr {entry}, i64 24')}")
         return hit, self.let(f"getelementptr i8, ptr {addend}, i64 {address}")
 
-    def load(self, w: int, address: str) -> str:
-        hit, host = self.probe(w // 8, address, 0)
+    def load(self, w: int, address: str, write: bool = False) -> str:
+        hit, host = self.probe(w // 8, address, 8 * WRITE if write else 8 * READ)
         fast, slow, done = self.label(), self.label(), self.label()
         self.line(f" br i1 {hit}, label %{fast}, label %{slow}, {LIKELY}")
         self.line(f"{slow}:")
-        low = self.call("slow_load", address, str(w // 8))
+        low = self.call("slow_load", address, str(w // 8 | (FOR_WRITE if write else 0)))
         if w == 128:
             vector = self.let(f"insertelement <2 x i64> zeroinitializer, i64 {low}, i64 0")
             low = self.let(f"insertelement <2 x i64> {vector}, i64 {self.get('value_hi')}, i64 1")
@@ -88,7 +88,7 @@ class InterpEmit(Emit):
         return result
 
     def store(self, w: int, address: str, value: str) -> None:
-        hit, host = self.probe(w // 8, address, 8)
+        hit, host = self.probe(w // 8, address, 8 * WRITE)
         fast, slow, done = self.label(), self.label(), self.label()
         self.line(f" br i1 {hit}, label %{fast}, label %{slow}, {LIKELY}")
         self.line(f"{slow}:")

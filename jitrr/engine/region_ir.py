@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitrr.engine.cells import CELL_SIZE
-from jitrr.engine.constants import JC_ENTRY, JC_SIZE, TLB_ENTRY, TLB_SIZE
+from jitrr.engine.constants import JC_ENTRY, JC_SIZE, READ, TLB_ENTRY, TLB_SIZE, WRITE
 from jitrr.engine.interp import METADATA
 from jitrr.engine.layout import Layout
 from jitrr.microops.emit import Emit, llvm_type
@@ -142,11 +142,12 @@ class RegionEmit(Emit):
         addend = self.let(f"load ptr, ptr {addend_at}, !tbaa !11")
         return self.let(f"getelementptr i8, ptr {addend}, i64 {address}")
 
-    def load(self, w: int, address: str) -> str:
-        return self.let(f"load {llvm_type(w)}, ptr {self.probe(w // 8, address, 0)}, align 1, !tbaa !12")
+    def load(self, w: int, address: str, write: bool = False) -> str:
+        host = self.probe(w // 8, address, 8 * WRITE if write else 8 * READ)
+        return self.let(f"load {llvm_type(w)}, ptr {host}, align 1, !tbaa !12")
 
     def store(self, w: int, address: str, value: str) -> None:
-        self.line(f" store {llvm_type(w)} {value}, ptr {self.probe(w // 8, address, 8)}, align 1, !tbaa !12")
+        self.line(f" store {llvm_type(w)} {value}, ptr {self.probe(w // 8, address, 8 * WRITE)}, align 1, !tbaa !12")
 
     # -- micro-ops ----------------------------------------------------------------------------------------------------
     def source(self, operand: Operand) -> str:

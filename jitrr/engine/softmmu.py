@@ -11,10 +11,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from jitrr.engine.cells import H_PATCH
 from jitrr.engine.constants import (
     CALL_MMIO_READ,
     CALL_MMIO_WRITE,
     EXEC,
+    FOR_WRITE,
     JC_ENTRY,
     JC_SIZE,
     MAY_EXEC,
@@ -48,14 +50,19 @@ from jitrr.engine.native import (
     stmxcsr,
     ult,
 )  # fmt: skip
+from jitrr.microops.table import P_STACK
 
 
-def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callable[..., bool]) -> SimpleNamespace:
+def build(
+    layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callable[..., bool], refused: Callable[..., bool]
+) -> SimpleNamespace:  # fmt: skip
     """The helpers for one architecture.
 
     ``make_walk(mark_page)`` gives ``walk(cpu, address, access, user)``, which returns ``page | MAY_*`` or -1 with
     ``exc_*`` filled in and flags every table page it reads. ``entry_cached(cpu, host)`` says whether the page-table
-    entry at a host address may be cached in a TLB (present and accessed). Returns the functions other helpers use.
+    entry at a host address may be cached in a TLB (present and accessed). ``refused(cpu, address, size, stack)`` says
+    whether an access fails before any page is looked at (``stack``: it is one through the stack segment), and leaves
+    that exception pending. Returns the functions other helpers use.
     """
     o = SimpleNamespace(**{k.replace(".", "_"): v for k, v in layout.offsets.items()})
     O_RAM, O_RAM_SIZE, O_FLAGS, O_LINES, O_SMC = o.ram, o.ram_size, o.page_flags, o.code_lines, o.smc
@@ -228,14 +235,14 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         return translate(cpu, (address + size - 1) & -4096 & ld64(cpu + O_WRAP), access, user)
 
     @inner
-    def load_as(cpu, address, size, user):
-        """Guest load of 1..8 bytes with a given privilege; check ``exc_vector`` afterwards."""
+    def load_checked(cpu, address, size, access, user):
+        """Guest load of 1..8 bytes where ``access`` (READ or WRITE) is allowed."""
         if (address & 4095) + size <= 4096:
-            phys = translate(cpu, address, READ, user)
+            phys = translate(cpu, address, access, user)
             if phys == -1:
                 return 0
             return phys_load(cpu, phys, size)
-        low, high = translate(cpu, address, READ, user), translate_last(cpu, address, size, READ, user)
+        low, high = translate(cpu, address, access, user), translate_last(cpu, address, size, access, user)
         if low == -1 or high == -1:
             return 0
         value = 0
@@ -244,6 +251,11 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
             at = low + i if i < first else high + i - first
             value |= phys_load(cpu, at, 1) << (8 * i)
         return value
+
+    @inner
+    def load_as(cpu, address, size, user):
+        """Guest load of 1..8 bytes with a given privilege; check ``exc_vector`` afterwards."""
+        return load_checked(cpu, address, size, READ, user)
 
     @inner
     def store_as(cpu, address, size, value, user):
@@ -275,15 +287,19 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
 
     @helper
     def slow_load(cpu, address, size, ip, ic):
-        """A load whose inline probe missed: 1..8 or 16 bytes (``value_hi`` gets the upper half)."""
+        """A load whose inline probe missed: 1..8 or 16 bytes (``value_hi`` gets the upper half), perhaps FOR_WRITE."""
         stamp(cpu, ip, ic)
         user = is_user(cpu)
-        if size == 16:
-            low = load_as(cpu, address, 8, user)
-            if ld64(cpu + O_VECTOR) == -1:
-                st64(cpu + O_VALUE_HI, load_as(cpu, address + 8, 8, user))
-        else:
-            low = load_as(cpu, address, size, user)
+        access = WRITE if size & FOR_WRITE else READ
+        size &= FOR_WRITE - 1
+        low = 0
+        if not refused(cpu, address, size, ld16(ip + H_PATCH) & P_STACK):
+            if size == 16:
+                low = load_checked(cpu, address, 8, access, user)
+                if ld64(cpu + O_VECTOR) == -1:
+                    st64(cpu + O_VALUE_HI, load_checked(cpu, (address + 8) & ld64(cpu + O_WRAP), 8, access, user))
+            else:
+                low = load_checked(cpu, address, size, access, user)
         finish(cpu)
         return low
 
@@ -292,13 +308,14 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         """A store whose inline probe missed (16 bytes: the upper half is in ``value_hi``)."""
         stamp(cpu, ip, ic)
         user = is_user(cpu)
-        if size == 16:
-            # Both halves are checked before either is written.
-            if translate(cpu, address, WRITE, user) != -1 and translate_last(cpu, address, 16, WRITE, user) != -1:
-                store_as(cpu, address, 8, value, user)
-                store_as(cpu, address + 8, 8, ld64(cpu + O_VALUE_HI), user)
-        else:
-            store_as(cpu, address, size, value, user)
+        if not refused(cpu, address, size, ld16(ip + H_PATCH) & P_STACK):
+            if size == 16:
+                # Both halves are checked before either is written.
+                if translate(cpu, address, WRITE, user) != -1 and translate_last(cpu, address, 16, WRITE, user) != -1:
+                    store_as(cpu, address, 8, value, user)
+                    store_as(cpu, (address + 8) & ld64(cpu + O_WRAP), 8, ld64(cpu + O_VALUE_HI), user)
+            else:
+                store_as(cpu, address, size, value, user)
         finish(cpu)
         return 0
 
@@ -336,5 +353,5 @@ def build(layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callabl
         st64(entry + 16, cell)
         return cell
 
-    given = ("make_walk", "entry_cached")
+    given = ("make_walk", "entry_cached", "refused")
     return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v) and k not in given})

@@ -61,6 +61,8 @@ row("pcrel16", "d64 <- i64", lambda e, i: e.bin("and", 64, e.bin("add", 64, e.ge
 
 # Guest memory at linear address a + imm. ``ld8z32`` loads 8 bits and zero-extends to 32, ``ld8s64`` sign-extends to 64.
 rows("ld{w}", (*INTS, 128), "d{w} <- a64 i64", lambda e, w, a, i: e.load(w, e.bin("add", 64, a, i)))
+#: The load of a read-modify-write instruction.
+rows("ldrmw{w}", (*INTS, 128), "d{w} <- a64 i64", lambda e, w, a, i: e.load(w, e.bin("add", 64, a, i), write=True))
 rows("st{w}", (*INTS, 128), "a64 b{w} i64", lambda e, w, a, b, i: e.store(w, e.bin("add", 64, a, i), b))
 for _from in (8, 16, 32):
     for _to in (16, 32, 64):

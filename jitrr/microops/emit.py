@@ -98,8 +98,9 @@ class Emit:
         )
 
     # -- what the executors decide ------------------------------------------------------------------------------------
-    def load(self, w: int, address: str) -> str:
-        """Guest memory, ``w`` bits (8..64, 128) at a 64-bit linear address; may fault."""
+    def load(self, w: int, address: str, write: bool = False) -> str:
+        """Guest memory, ``w`` bits (8..64, 128) at a 64-bit linear address; may fault. ``write``: as a store to it
+        would, which then cannot any more."""
         raise NotImplementedError
 
     def store(self, w: int, address: str, value: str) -> None:

@@ -83,6 +83,8 @@ def rows(template: str, widths: tuple[int, ...], signature: str, body: Body, **o
 
 # How a lifter's immediate is completed when a template is instantiated for concrete instruction bytes.
 P_DISP, P_IMM, P_NEXT, P_HERE = 1, 2, 4, 8
+#: Completes nothing: the cell accesses memory through the stack segment, whose exceptions may be others.
+P_STACK = 16
 
 
 @dataclass(frozen=True)

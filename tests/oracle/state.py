@@ -57,10 +57,11 @@ class Layout:
         return (*self.writable, *((self.read_only,) if self.read_only is not None else ()))
 
 
+#: No two pages of a layout have the same low bits in their numbers, so that they do not evict each other from a TLB.
 _LAYOUTS = {
     16: Layout(0x7000, (0x2000, 0x3000), 0x5000),
-    32: Layout(0x10000000, (0x20000000, 0x20001000), 0x30000000, 0x20004000),
-    64: Layout(0x10000000, (0x20000000, 0x20001000), 0x30000000, 0x20004000, 0x70123456_7000),
+    32: Layout(0x10005000, (0x20000000, 0x20001000), 0x30007000, 0x20004000),
+    64: Layout(0x10005000, (0x20000000, 0x20001000), 0x30007000, 0x20004000, 0x70123456_7000),
 }
 
 

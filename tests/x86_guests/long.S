@@ -361,10 +361,11 @@ interrupts:
     ret
 
 addresses:
-    line addresses
+    line ~across the end of the canonical addresses
     mov rbx, 0x800000000000
-    try mov rax, [rbx]
     try mov rax, [rbx - 4]
+    line addresses
+    try mov rax, [rbx]
     mov rbx, 0xFFFF7FFFFFFFFFFF
     try mov [rbx], al
     mov rbx, 0xFFFF800000000000
