@@ -178,12 +178,13 @@ class Engine:
             if reason == Exit.TRANSLATE:
                 self.translate(quads[self._at_pc], quads[self._at_arg])
             elif reason == Exit.CROSS:
-                self.translate(quads[self._at_pc], self.call("check_exec", self._linear_pc()))
+                self.translate(quads[self._at_pc], self.call("check_exec", signed(self.linear(quads[self._at_pc]))))
             else:
                 return _EXITS[reason]
 
-    def _linear_pc(self) -> int:
-        return signed((int(self.state["code_base"]) + int(self.state["pc"])) & int(self.state["linear_mask"]))
+    def linear(self, pc: int) -> int:
+        """Linear address of a pc under the current code segment."""
+        return (int(self.state["code_base"]) + pc) & int(self.state["linear_mask"])
 
     # -- translation --------------------------------------------------------------------------------------------------
     def translate(self, pc: int, phys: int) -> int:
@@ -227,8 +228,7 @@ class Engine:
         code = ctypes.string_at(self.ram.address + phys, min(available, 16))
         second = None
         if available < 16:
-            linear = int(self.state["code_base"]) + pc
-            second = self.peek_code((linear & ~4095) + 4096)
+            second = self.peek_code((self.linear(pc) & ~4095) + 4096 & int(self.state["linear_mask"]))
             if second is not None and second < self.ram.size:
                 code += ctypes.string_at(self.ram.address + second, 16 - available)
         buffer = ctypes.create_string_buffer(code, 32)

@@ -61,6 +61,7 @@ class Worker:
         assert self.process.stdin is not None and self.process.stdout is not None
         self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
         os.set_blocking(self._in, False)
+        self.ended = False
         self._pending = bytearray()
         self._received = bytearray()
 
@@ -91,6 +92,7 @@ class Worker:
             wait = 0.0
             data = os.read(self._out, 1 << 20)
             if not data:
+                self.ended = True
                 break
             self._received += data
         while len(self._received) >= 4:
@@ -191,6 +193,10 @@ class Tier:
         if self.worker is not None and self.waiting:
             for number, code, linked in self.worker.results(wait):
                 self._arrived(number, code, linked)
+            if self.worker.ended:  # killed from outside: the next hot block starts another
+                self.worker.close()
+                self.worker = None
+                self.waiting.clear()
 
     def finish(self) -> None:
         """Wait for all outstanding code (tests)."""
@@ -406,7 +412,7 @@ class Former:
 
     def find(self, pc: int) -> int:
         """Head of the block at a virtual pc, if it is mapped and translated, else 0."""
-        phys = self.engine.peek_code(pc)
+        phys = self.engine.peek_code(self.engine.linear(pc))
         return 0 if phys is None else self.engine.call("find_block", phys | self.mode << 44)
 
     def _return_site(self, number: int, cells: np.ndarray) -> None:
