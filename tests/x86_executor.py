@@ -14,6 +14,7 @@ from oracle.state import PAGE, Fault, X86State, layout
 from frontends.x86 import state as st
 from frontends.x86.frontend import X86Frontend
 from jitrr.engine.engine import Engine
+from jitrr.engine.exits import Exit
 from jitrr.engine.region_ir import Block, Region
 from jitrr.engine.tier import Former, Tier
 from jitrr.engine.worker import compile_region
@@ -126,8 +127,8 @@ class EngineExecutor:
 
     def go_on(self, state: X86State, icount: int, mode: int) -> tuple[X86State, Fault | None]:
         """The state after ``icount`` instructions of the program that started in ``state``, or at its fault."""
-        if self.engine.icount < icount:
-            self.engine.run(icount)
+        while self.engine.icount < icount and self.engine.run(icount) == Exit.REQUEST:
+            pass  # it has written its own code: the runtime would go on too
         if self.tier is not None:
             self.tier.service()
         return self._get(state, mode)
