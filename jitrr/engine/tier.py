@@ -28,8 +28,9 @@ from jitrr.microops.table import ROWS
 
 MASK64 = (1 << 64) - 1
 CODE_BYTES = 64 << 20
-MAX_BLOCKS = 24
-MAX_CELLS = 400
+#: Larger regions run little faster and compile much later (docs/performance.md).
+MAX_BLOCKS = 6
+MAX_CELLS = 100
 
 
 class CodeArena:
