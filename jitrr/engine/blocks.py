@@ -35,7 +35,8 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
     O_LINES, O_MASK, O_TABLE = (layout[n] for n in ("code_lines", "block_mask", "block_table"))
     O_HANDLERS, O_TEMPLATES, O_TEMPLATE_MASK = (layout[n] for n in ("handlers", "templates", "template_mask"))
     O_PC, O_HEAD, O_STOPPED = layout["pc"], layout["h_head"], layout["h_stopped"]
-    GOTO, LAST_GOTO = TABLE["goto"].number, TABLE["gofar16"].number
+    GOTO, GOTO32, GOTO16 = (TABLE[name].number for name in ("goto", "goto32", "goto16"))
+    GOFAR, GOFAR32, GOFAR16 = (TABLE[name].number for name in ("gofar", "gofar32", "gofar16"))
     mark_page = mmu.mark_page
 
     @inner
@@ -44,6 +45,15 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         st64(target + 8, ld64(source + 8))
         st64(target + 16, ld64(source + 16))
         return st64(target + 24, ld64(source + 24))
+
+    @inner
+    def far_of(op):
+        """The far jump that does what a near one does, or -1 where ``op`` is no near jump."""
+        if op == GOTO:
+            return GOFAR
+        if op == GOTO32:
+            return GOFAR32
+        return GOFAR16 if op == GOTO16 else -1
 
     @helper
     def truncate_block(cpu, head, count):
@@ -71,9 +81,9 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         source, target = ip, area
         while ld16(source + H_OFF) == off:
             copy_cell(target, source)
-            op = ld16(source + H_OP)
-            if op >= GOTO and op <= LAST_GOTO and (op - GOTO) & 1 == 0:
-                st64(target, ld64(ld64(cpu + O_HANDLERS) + 8 * (op + 1)))
+            far = far_of(ld16(source + H_OP))
+            if far != -1:
+                st64(target, ld64(ld64(cpu + O_HANDLERS) + 8 * far))
             source += CELL_SIZE
             target += CELL_SIZE
         if not last:
@@ -170,13 +180,13 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         """Instruction indexes become counts to the block's end; jumps that leave the page become far ones."""
         while cell < end:
             st16(cell + H_UNCOUNT, n - ld16(cell + H_UNCOUNT))
-            op = ld16(cell + H_OP)
-            if op >= GOTO and op <= LAST_GOTO and (op - GOTO) & 1 == 0:
+            far = far_of(ld16(cell + H_OP))
+            if far != -1:
                 st64(cell + H_LINK, 0)
                 where = in_page + ld64(cell + H_IMM)
                 if where < 0 or where > 4095:
-                    st16(cell + H_OP, op + 1)
-                    st64(cell, ld64(ld64(cpu + O_HANDLERS) + 8 * (op + 1)))
+                    st16(cell + H_OP, far)
+                    st64(cell, ld64(ld64(cpu + O_HANDLERS) + 8 * far))
             cell += CELL_SIZE
         return 0
 
@@ -224,7 +234,8 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
             st64(cell + H_IMM, off)
             st16(cell + H_UNCOUNT, n - 1)
             st16(cell + H_OFF, ld16(cell - CELL_SIZE + H_OFF))
-            op = GOTO + 2 * ((mode >> 8) & 3)
+            width = (mode >> 8) & 3
+            op = GOTO if width == 0 else (GOTO32 if width == 1 else GOTO16)
             st16(cell + H_OP, op)
             st16(cell + H_PATCH, 0)
             st64(cell, ld64(ld64(cpu + O_HANDLERS) + 8 * op))
