@@ -25,8 +25,6 @@ class X86Frontend:
         self.helper_names: list[str] = []
         self.helper_arity: dict[str, int] = {}
         self.row_numbers: dict[str, int] = {}
-        #: Disassembly of templates in order of lifting, for reports.
-        self.lifted: list[str] = []
 
     def declare_helpers(self) -> None:
         """Import numba and declare all helpers."""
