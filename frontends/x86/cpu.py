@@ -342,10 +342,10 @@ class X86Cpu:
     def _fetch(self, linear: int) -> bytes:
         code = b""
         for address in (linear, (linear & ~4095) + 4096):
-            phys = self.engine.frontend.peek(self.engine, address)
-            if phys is None or phys >= self.engine.ram.size:
+            place = self.engine.frontend.peek(self.engine, address)
+            if place is None:
                 break
-            code += bytes(self.engine.ram.map[phys : min((phys & ~4095) + 4096, phys + 15)])
+            code += bytes(self.engine.ram.map[place : min((place & ~4095) + 4096, place + 15)])
         return code[:15]
 
     def describe_shutdown(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from frontends.x86 import state as st
 from jitrr.engine.constants import MAX_INSTRUCTIONS, S_SHAPE
+from jitrr.microops.emit import Emit
 from jitrr.microops.table import UOp
 
 
@@ -18,6 +19,7 @@ class X86Frontend:
     layout = st.LAYOUT
     #: CPU block offsets that mean nothing between instructions.
     temporaries = range(st.T, st.V + 16 * 8)
+    host_fp: str | None = "mxcsr"
 
     def __init__(self) -> None:
         import frontends.x86.table  # noqa: F401  (declares the rows and lifters)
@@ -31,6 +33,10 @@ class X86Frontend:
         from frontends.x86.helpers import build
 
         build()
+
+    def pending(self, e: Emit) -> str:
+        """Field ``irq`` is EFLAGS.IF (bit 9) while an interrupt waits."""
+        return e.bin("and", 64, e.get("irq"), e.get("eflags"))
 
     def goto_kind(self, mode: int) -> int:
         return (2, 1, 0)[mode & 3]
@@ -54,7 +60,7 @@ class X86Frontend:
         return undefined(), len(code)
 
     def peek(self, engine: Any, linear: int) -> int | None:
-        """Physical address of code at a linear address, or None where nothing is mapped; the guest cannot notice."""
-        from frontends.x86.peek import physical
+        """Place of code at a linear address, or None where no RAM is mapped; the guest cannot notice."""
+        from frontends.x86.peek import place
 
-        return physical(engine, linear)
+        return place(engine, linear)

@@ -13,7 +13,7 @@ from jitrr.engine import blocks, softmmu
 @cache
 def build() -> None:
     """Declare them (jitrr.engine.native.HELPERS)."""
-    memory = softmmu.build(LAYOUT, mmu.make_walk, mmu.entry_cached, mmu.refused)
+    memory = softmmu.build(LAYOUT, mmu.make_walk, mmu.entry_cached, mmu.refused, "mxcsr")
     blocks.build(LAYOUT, split, memory)
     segment = segments.build(memory)
     system.build(memory, segment, exceptions.build(memory, segment))

@@ -32,13 +32,14 @@ from frontends.x86.common import (
     canonical,
     fault,
 )
-from jitrr.engine.constants import EXEC, MAY_EXEC, MAY_READ, MAY_WRITE, PAGE_DIRTY, PAGE_TABLE, TLB_BYTES, WRITE
+from jitrr.engine.constants import DEVICE, EXEC, MAY_EXEC, MAY_READ, MAY_WRITE, PAGE_DIRTY, PAGE_TABLE, TLB_BYTES, WRITE
 from jitrr.engine.native import inner, ld8, ld32, ld64, lsr, st8, st32, st64, ult
+from jitrr.engine.physical import locate
 
 P, RW, US, A, D, PS = 1, 2, 4, 0x20, 0x40, 0x80
 ADDRESS = (1 << st.PHYSICAL_BITS) - 4096
 RESERVED = ((1 << 52) - 1) & -(1 << st.PHYSICAL_BITS)
-O_RAM, O_RAM_SIZE, O_FLAGS = (st.LAYOUT[n] for n in ("ram", "ram_size", "page_flags"))
+O_RAM, O_FLAGS = st.LAYOUT["ram"], st.LAYOUT["page_flags"]
 CR3, PDPTE = st.CR3, st.PDPTE
 #: Bits of a page-fault error code.
 E_PRESENT, E_WRITE, E_USER, E_RESERVED, E_FETCH = 1, 2, 4, 8, 16
@@ -82,20 +83,20 @@ def refused(cpu, address, size, stack):
 
 
 @inner
-def read_entry(cpu, phys, wide):
-    """A table entry of 8 (``wide``) or 4 bytes."""
-    if not ult(phys, ld64(cpu + O_RAM_SIZE)):
+def read_entry(cpu, place, wide):
+    """A table entry of 8 (``wide``) or 4 bytes; -1 outside RAM."""
+    if place & DEVICE:
         return -1
-    host = ld64(cpu + O_RAM) + phys
+    host = ld64(cpu + O_RAM) + place
     return ld64(host) if wide else ld32(host)
 
 
 @inner
-def set_bits(cpu, phys, bits):
-    """Set accessed and dirty bits of the entry at ``phys``."""
-    host = ld64(cpu + O_RAM) + phys
+def set_bits(cpu, place, bits):
+    """Set accessed and dirty bits of the entry at ``place``."""
+    host = ld64(cpu + O_RAM) + place
     st32(host, ld32(host) | bits)
-    at = ld64(cpu + O_FLAGS) + lsr(phys, 12)
+    at = ld64(cpu + O_FLAGS) + lsr(place, 12)
     return st8(at, ld8(at) | PAGE_DIRTY)
 
 
@@ -163,7 +164,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
 
     @inner
     def walk32(cpu, address, access, user):
-        at = (ld64(cpu + CR3) & 0xFFFFF000) + ((lsr(address, 22) & 0x3FF) << 2)
+        at = locate(cpu, (ld64(cpu + CR3) & 0xFFFFF000) + ((lsr(address, 22) & 0x3FF) << 2))
         entry = read_entry(cpu, at, False)
         if entry & P == 0:
             return page_fault(cpu, address, access, user, 0)
@@ -177,7 +178,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
         rights = entry
         if entry & A == 0:
             set_bits(cpu, at, A)
-        at = (entry & 0xFFFFF000) + ((lsr(address, 12) & 0x3FF) << 2)
+        at = locate(cpu, (entry & 0xFFFFF000) + ((lsr(address, 12) & 0x3FF) << 2))
         entry = read_entry(cpu, at, False)
         if entry & P == 0:
             return page_fault(cpu, address, access, user, 0)
@@ -200,7 +201,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
                 return page_fault(cpu, address, access, user, 0)
             level, table = 1, pdpte & ADDRESS
         while True:
-            at = table + ((lsr(address, 12 + 9 * level) & 511) << 3)
+            at = locate(cpu, table + ((lsr(address, 12 + 9 * level) & 511) << 3))
             entry = read_entry(cpu, at, True)
             if entry & P == 0:
                 return page_fault(cpu, address, access, user, 0)

@@ -15,8 +15,13 @@ CR0_PG, CR4_PSE, CR4_PAE, EFER_LMA = 1 << 31, 16, 32, 1 << 10
 ADDRESS = (1 << st.PHYSICAL_BITS) - 4096
 
 
-def physical(engine: Any, linear: int) -> int | None:
-    """Physical address that an unsigned linear one is mapped to, or None."""
+def place(engine: Any, linear: int) -> int | None:
+    """Place (jitrr.engine.physical) that an unsigned linear address is mapped to, or None."""
+    phys = _physical(engine, linear)
+    return None if phys is None else engine.locate(phys)
+
+
+def _physical(engine: Any, linear: int) -> int | None:
     state = engine.state
     cr0, cr4 = int(state["cr0"]), int(state["cr4"])
     if not cr0 & CR0_PG:
@@ -33,7 +38,8 @@ def physical(engine: Any, linear: int) -> int | None:
 
 def _entry(engine: Any, at: int, size: int) -> int:
     """A table entry; not present outside RAM."""
-    return int.from_bytes(engine.ram.map[at : at + size], "little") if at < engine.ram.size else 0
+    at = engine.locate(at)
+    return 0 if at is None else int.from_bytes(engine.ram.map[at : at + size], "little")
 
 
 def _walk32(engine: Any, linear: int, large_pages: bool) -> int | None:

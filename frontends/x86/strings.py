@@ -15,7 +15,7 @@ from frontends.x86.common import A_PRESENT, GP, SS_FAULT, fault
 from frontends.x86.lift_string import CMPS, LODS, MOVS, SCAS, STOS
 from frontends.x86.mmu import is_strict, refused
 from frontends.x86.segments import in_limit
-from jitrr.engine.constants import READ, TLB_BYTES, TLB_ENTRY, TLB_SIZE, WRITE
+from jitrr.engine.constants import DEVICE, READ, TLB_BYTES, TLB_ENTRY, TLB_SIZE, WRITE
 from jitrr.engine.native import (
     helper,
     inner,
@@ -149,8 +149,8 @@ def load_accumulator(cpu, value, size):
 
 def build(mmu: SimpleNamespace) -> None:
     """Declare the helpers ``rep_string`` and ``probe_read``."""
-    O_VECTOR, O_RAM, O_RAM_SIZE, O_SALT, O_TLB_BASE, O_WRAP = (
-        st.LAYOUT[n] for n in ("exc_vector", "ram", "ram_size", "tlb_salt", "tlb_base", "linear_mask")
+    O_VECTOR, O_RAM, O_SALT, O_TLB_BASE, O_WRAP = (
+        st.LAYOUT[n] for n in ("exc_vector", "ram", "tlb_salt", "tlb_base", "linear_mask")
     )
     translate, is_user, finish, load_as, store_as = mmu.translate, mmu.is_user, mmu.finish, mmu.load_as, mmu.store_as
 
@@ -180,16 +180,16 @@ def build(mmu: SimpleNamespace) -> None:
     def plain(cpu, linear, access, user):
         """Host address of an element whose page is plain RAM for this access; 0 if it is not, -1 with an exception
         pending."""
-        phys = translate(cpu, linear, access, user)
-        if phys == -1:
+        place = translate(cpu, linear, access, user)
+        if place == -1:
             return -1
-        if not ult(phys, ld64(cpu + O_RAM_SIZE)):
+        if place & DEVICE:
             return 0
         if access == WRITE:
             entry = ld64(cpu + O_TLB_BASE) + user * TLB_BYTES + (lsr(linear, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
             if ld64(entry + 8) != (linear & -4096) | ld64(cpu + O_SALT):
                 return 0
-        return ld64(cpu + O_RAM) + phys
+        return ld64(cpu + O_RAM) + place
 
     @inner
     def single(cpu, op, source, target, size, user):

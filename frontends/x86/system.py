@@ -51,13 +51,14 @@ from frontends.x86.common import (
 from frontends.x86.mmu import ADDRESS, RESERVED, P
 from frontends.x86.segments import in_limit, operand_mask
 from frontends.x86.services import ENTROPY, IO_READ, IO_WRITE, MSR_READ, MSR_WRITE, TPR_READ, TPR_WRITE
-from jitrr.engine.constants import CALL_ARCH, WRITE
-from jitrr.engine.native import helper, inner, ld32, ld64, lsr, st64, ult
+from jitrr.engine.constants import CALL_ARCH, DEVICE, WRITE
+from jitrr.engine.native import helper, inner, ld32, ld64, lsr, st64
+from jitrr.engine.physical import locate
 
 CS, SS, ES, TR = st.CS, st.SS, st.ES, st.TR
 RAX, RCX, RDX, RBX, RSP, RSI, RDI, R11 = (st.gpr(n) for n in (0, 1, 2, 3, 4, 6, 7, 11))
 CR3, PDPTE, DR = st.CR3, st.PDPTE, st.DR
-O_IO, O_RAM, O_RAM_SIZE = st.LAYOUT["io_value"], st.LAYOUT["ram"], st.LAYOUT["ram_size"]
+O_IO, O_RAM = st.LAYOUT["io_value"], st.LAYOUT["ram"]
 FS_BASE, GS_BASE = st.seg_base(st.FS), st.seg_base(st.GS)
 CR0_NE, CR0_ET, CR0_AM, CR0_NW, CR0_CD = 1 << 5, 1 << 4, 1 << 18, 1 << 29, 1 << 30
 CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG
@@ -80,9 +81,9 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
     @inner
     def load_pdptes(cpu, cr3):
         """PAE: the four entries CR3 points to become registers; -1: #GP, a reserved bit is set in one."""
-        table = cr3 & 0xFFFFFFE0
+        table = locate(cpu, cr3 & 0xFFFFFFE0)
         for i in range(4):
-            entry = ld64(ld64(cpu + O_RAM) + table + 8 * i) if ult(table + 31, ld64(cpu + O_RAM_SIZE)) else -1
+            entry = ld64(ld64(cpu + O_RAM) + table + 8 * i) if table & DEVICE == 0 else -1
             if entry & P and entry & (RESERVED | 0x1E6 | -(1 << 52)):
                 return fault(cpu, GP, 0)
         for i in range(4):

@@ -13,6 +13,7 @@ from jitrr.engine.constants import (
     NEED_PYTHON,
     NEED_TEMPLATE,
     PAGE_CODE,
+    S_CARRY,
     S_DISP,
     S_IMM,
     S_KEY_HIGH,
@@ -29,7 +30,7 @@ from jitrr.microops.table import P_DISP, P_HERE, P_IMM, P_NEXT, TABLE
 
 def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> SimpleNamespace:
     """Helpers over blocks. ``split(code, available, mode, out)`` gives an instruction's length (0: not enough bytes or
-    not understood) and writes key, displacement and immediate."""
+    not understood) and writes key, displacement and immediate; S_CARRY is its own memory within a block."""
     O_SCRATCH, O_LIMIT, O_IC, O_LEAVE, O_VALUE = (layout[n] for n in ("scratch", "limit", "ic", "leave", "value"))
     O_HOT, O_HOT_COUNT, O_HOT_RESET = (layout[n] for n in ("hot", "hot_count", "hot_reset"))
     O_LINES, O_MASK, O_TABLE = (layout[n] for n in ("code_lines", "block_mask", "block_table"))
@@ -210,6 +211,7 @@ def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> Si
         cell, n, off = out + CELL_SIZE, 0, 0
         ends = False
         most = mode >> 16
+        st64(info + S_CARRY, 0)
         while n < most and off < available and not ends:
             length = split(code + off, available - off, mode & 255, info)
             st64(info + S_OFF, off)

@@ -36,7 +36,7 @@ class Builder:
 
     @cached_property
     def _parts(self) -> list[Part]:
-        return generate(self.frontend.layout, self.indexes)
+        return generate(self.frontend, self.indexes)
 
     def lower(self, first: int, end: int) -> list[str]:
         """IR of a range of the functions."""

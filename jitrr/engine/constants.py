@@ -4,6 +4,10 @@ from __future__ import annotations
 
 # Page flags (one byte per RAM page): holds translated code, was read by a page walk, written since the last checkpoint.
 PAGE_CODE, PAGE_TABLE, PAGE_DIRTY = 1, 2, 4
+#: A page that writes leave alone; set by the board, for good.
+PAGE_ROM = 8
+#: Marks a place that is not in RAM (engine.physical); above every physical address and every offset in RAM.
+DEVICE = 1 << 43
 TLB_SIZE, TLB_ENTRY = 1024, 32
 TLB_BYTES = TLB_SIZE * TLB_ENTRY
 JC_SIZE, JC_ENTRY = 4096, 32
@@ -27,5 +31,5 @@ TEMPLATE_ENTRY = 32  # key low, key high, cells' address, cell count | ends << 1
 #: Results of build_block besides the number of cells.
 NEED_TEMPLATE, NEED_PYTHON = -1, -2
 #: Bytes offsets in the splitter's result. SHAPE: disp at | disp size << 8 | imm at << 16 | imm size << 24 | imm masked
-#: << 32.
-S_KEY_LOW, S_KEY_HIGH, S_DISP, S_IMM, S_OFF, S_LENGTH, S_SHAPE = 0, 8, 16, 24, 32, 40, 48
+#: << 32. CARRY is the splitter's own from one instruction of a block to the next; 0 at its start.
+S_KEY_LOW, S_KEY_HIGH, S_DISP, S_IMM, S_OFF, S_LENGTH, S_SHAPE, S_CARRY = 0, 8, 16, 24, 32, 40, 48, 56

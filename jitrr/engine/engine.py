@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,9 +42,16 @@ class MissingInstruction(Exception):
 
 
 class Engine:
-    """Runs one vCPU. ``host_call(kind, a, b)`` serves devices; see softmmu.CALL_*."""
+    """Runs one vCPU. ``host_call(kind, a, b)`` serves devices; see softmmu.CALL_*. ``ranges``: (physical base, size,
+    offset in RAM) of whatever is RAM or ROM; without it, RAM begins at 0."""
 
-    def __init__(self, frontend: Frontend, ram_size: int, host_call: Callable[[int, int, int], int]):
+    def __init__(
+        self,
+        frontend: Frontend,
+        ram_size: int,
+        host_call: Callable[[int, int, int], int],
+        ranges: Sequence[tuple[int, int, int]] = (),
+    ):
         self.frontend = frontend
         self.layout = frontend.layout
         self._memories: list[Memory] = []
@@ -66,6 +73,10 @@ class Engine:
         self.counters: dict[str, int] = defaultdict(int)
         self._load_code()
         self._allocate(ram_size)
+        self.ranges = tuple(ranges) or ((0, ram_size, 0),)
+        for i, mapped in enumerate(self.ranges):
+            for name, value in zip(("map_base", "map_size", "map_offset"), mapped, strict=True):
+                self.state[name][i] = value
 
     # -- set-up -------------------------------------------------------------------------------------------------------
     def new_memory(self, size: int) -> Memory:
@@ -186,56 +197,63 @@ class Engine:
         """Linear address of a pc under the current code segment."""
         return (int(self.state["code_base"]) + pc) & int(self.state["linear_mask"])
 
+    def locate(self, phys: int) -> int | None:
+        """Offset in RAM of a physical address, or None."""
+        for base, size, offset in self.ranges:
+            if base <= phys < base + size:
+                return offset + phys - base
+        return None
+
     # -- translation --------------------------------------------------------------------------------------------------
-    def translate(self, pc: int, phys: int) -> int:
-        """Build the block at ``pc`` (physical address ``phys``) under the current mode; returns its head cell."""
-        if phys >= self.ram.size:
-            raise MissingInstruction(f"code at physical address {phys:#x} is outside RAM (pc {pc:#x})")
+    def translate(self, pc: int, place: int) -> int:
+        """Build the block at ``pc`` (at ``place`` in RAM) under the current mode; returns its head cell."""
+        if place >= self.ram.size:
+            raise MissingInstruction(f"code at physical address {place & ~k.DEVICE:#x} is outside RAM (pc {pc:#x})")
         if self.arena_used + (1 << 16) > ARENA_BYTES:
             self.flush_code()
         mode = self._quads[self._at_mode]
         out = self.arena.address + self.arena_used
-        available = 4096 - (phys & 4095)
-        count = self._build(self.ram.address + phys, available, phys, mode, out)
+        available = 4096 - (place & 4095)
+        count = self._build(self.ram.address + place, available, place, mode, out)
         if count == k.NEED_PYTHON:
-            count = self._build_odd(pc, phys, mode, out, available)
+            count = self._build_odd(pc, place, mode, out, available)
         self.arena_used += CELL_SIZE * (count + 1)
-        self._register_block(phys, mode, out)
+        self._register_block(place, mode, out)
         self.counters["blocks"] += 1
         return out
 
-    def _register_block(self, phys: int, mode: int, out: int) -> None:
-        key = phys | mode << 44
+    def _register_block(self, place: int, mode: int, out: int) -> None:
+        key = place | mode << 44
         if self._insert_block(self.base, key - (1 << 64) if key >> 63 else key, out):
             self.flush_code()
             return
-        self.blocks_on_page[phys >> 12].append((out, key))
+        self.blocks_on_page[place >> 12].append((out, key))
 
-    def _build(self, code: int, available: int, phys: int, mode: int, out: int, most: int = 0) -> int:
+    def _build(self, code: int, available: int, place: int, mode: int, out: int, most: int = 0) -> int:
         """Native build, lifting missing templates on demand."""
         frontend = self.frontend
         packed = mode | frontend.goto_kind(mode) << 8 | (most or frontend.most(mode)) << 16
         while True:
-            count = self._build_block(self.base, code, available, phys, packed, out, self.info.address)
+            count = self._build_block(self.base, code, available, place, packed, out, self.info.address)
             if count != k.NEED_TEMPLATE:
                 return count
             at = code + int(self.info_words[k.S_OFF // 8])
             length = int(self.info_words[k.S_LENGTH // 8])
             self.templates.lift(ctypes.string_at(at, length), mode, self.info_words)
 
-    def _build_odd(self, pc: int, phys: int, mode: int, out: int, available: int) -> int:
+    def _build_odd(self, pc: int, place: int, mode: int, out: int, available: int) -> int:
         """An instruction that crosses its page, or that the splitter does not understand: a block of its own."""
-        code = ctypes.string_at(self.ram.address + phys, min(available, 16))
+        code = ctypes.string_at(self.ram.address + place, min(available, 16))
         second = None
         if available < 16:
             second = self.peek_code((self.linear(pc) & ~4095) + 4096 & int(self.state["linear_mask"]))
-            if second is not None and second < self.ram.size:
+            if second is not None:
                 code += ctypes.string_at(self.ram.address + second, 16 - available)
         buffer = ctypes.create_string_buffer(code, 32)
-        count = self._build(ctypes.addressof(buffer), len(code), phys, mode, out, most=1)
+        count = self._build(ctypes.addressof(buffer), len(code), place, mode, out, most=1)
         head = (out - self.arena.address) // CELL_SIZE
         if count < 0:
-            count = self._lifted_whole(b"" if second is None else code, phys, mode, out)
+            count = self._lifted_whole(b"" if second is None else code, place, mode, out)
         length = int(self.cells[head]["patch"])
         if length <= available:
             return count
@@ -248,10 +266,10 @@ class Engine:
         if second is not None:
             self.call("mark_page", second, k.PAGE_CODE)
             self.code_lines[second >> 12] |= np.uint64(1)
-            self.blocks_on_page[second >> 12].append((out, phys | mode << 44))
+            self.blocks_on_page[second >> 12].append((out, place | mode << 44))
         return count + 1
 
-    def _lifted_whole(self, code: bytes, phys: int, mode: int, out: int) -> int:
+    def _lifted_whole(self, code: bytes, place: int, mode: int, out: int) -> int:
         """A one-instruction block made without the splitter; no bytes: only the check of the second page."""
         head = (out - self.arena.address) // CELL_SIZE
         uops, length = self.frontend.lift_odd(code, mode) if code else ([UOp("missing")], 16)
@@ -262,12 +280,12 @@ class Engine:
                 self.native[f"op_{u.name}"], u.d, u.a, u.b, u.c, signed(u.imm.value), 1, 0, rows[u.name], 0,
             )  # fmt: skip
         self.cells[head + 1 + len(uops)]["off"] = HEAD_OFF
-        self.call("mark_page", phys & -4096, k.PAGE_CODE)
-        self.code_lines[phys >> 12] |= np.uint64(1 << ((phys & 4095) >> 6))
+        self.call("mark_page", place & -4096, k.PAGE_CODE)
+        self.code_lines[place >> 12] |= np.uint64(1 << ((place & 4095) >> 6))
         return len(uops) + 1
 
     def peek_code(self, linear: int) -> int | None:
-        """Physical address of code at a linear address, or None where fetching it would fault."""
+        """Place of code at a linear address, or None where fetching it would fault."""
         return self.frontend.peek(self, linear)
 
     # -- invalidation -------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from jitrr.engine.layout import Layout
+from jitrr.microops.emit import Emit
 from jitrr.microops.table import UOp
 
 if TYPE_CHECKING:
@@ -21,12 +22,19 @@ class Frontend(Protocol):
     helper_names: list[str]
     helper_arity: dict[str, int]
     row_numbers: dict[str, int]
+    #: CPU block offsets that mean nothing between instructions.
+    temporaries: range
+    #: The field whose value is in the host's MXCSR while guest code runs, or None: the host program's stays.
+    host_fp: str | None
 
     def declare_helpers(self) -> None:
         """Import and declare the numba helpers (only when they must be compiled)."""
 
     def goto_kind(self, mode: int) -> int:
         """Width of pc: 0: 64, 1: 32, 2: 16 bits."""
+
+    def pending(self, e: Emit) -> str:
+        """Emit a value (i64) that is not 0 when an interrupt of field ``irq`` would be taken now."""
 
     def most(self, mode: int) -> int:
         """Most instructions of a block."""
@@ -38,4 +46,4 @@ class Frontend(Protocol):
         """Micro-ops (with their exits, constants final) and length of an instruction that the splitter refuses."""
 
     def peek(self, engine: Engine, linear: int) -> int | None:
-        """Physical address of code at a linear address, or None."""
+        """Place of code at a linear address, or None where there is no RAM; the guest cannot notice."""

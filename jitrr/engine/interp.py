@@ -7,11 +7,13 @@ early.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jitrr.engine.cells import CELL_SIZE, H_IMM, H_LINK, H_OFF, H_UNCOUNT
 from jitrr.engine.constants import FOR_WRITE, JC_ENTRY, JC_SIZE, READ, TLB_ENTRY, TLB_SIZE, WRITE
 from jitrr.engine.exits import Exit
+from jitrr.engine.frontend import Frontend
 from jitrr.engine.layout import Layout
 from jitrr.microops.emit import Emit, llvm_type
 from jitrr.microops.table import ROWS, Operand, Row
@@ -150,6 +152,12 @@ class InterpEmit(Emit):
         self.tail(self.ip, "@raise_here")
         self.line(f"{good}:")
 
+    def rarely(self, condition: str, body: Callable[[], None]) -> None:
+        do, done = self.label(), self.label()
+        self.line(f" br i1 {condition}, label %{do}, label %{done}, {UNLIKELY}\n{do}:")
+        body()
+        self.line(f" br label %{done}\n{done}:")
+
     def helper(self, name: str, *args: str | int) -> str:
         self.set("icount_now", self.icount_here())
         result = self.call_raw(name, *args)
@@ -173,12 +181,15 @@ class InterpEmit(Emit):
 
 
 def handler(layout: Layout, helpers: dict[str, int], row: Row) -> str:
-    """IR of the handler of a plain or branch row."""
+    """IR of the handler of a plain, branch or skip row."""
     e = InterpEmit(layout, helpers)
     values = [e.source(s) for s in row.sources]
     result = row.body(e, *values)
-    if row.kind == "branch":
-        step = e.select(result, 64, 2 * CELL_SIZE, CELL_SIZE)
+    if row.kind in ("branch", "skip"):
+        over: str | int = 2 * CELL_SIZE
+        if row.kind == "skip":
+            over = e.bin("shl", 64, e.bin("add", 64, e.cell(H_IMM, 64), 1), CELL_SIZE.bit_length() - 1)
+        step = e.select(result, 64, over, CELL_SIZE)
         ip = e.let(f"getelementptr i8, ptr {e.ip}, i64 {step}")
         e.tail(ip, e.let(f"load ptr, ptr {ip}"))
     else:
@@ -197,8 +208,9 @@ def function(name: str, e: Emit) -> str:
     return f"define preserve_nonecc void @{name}({SIGNATURE}) nounwind {{\n{body}\n}}\n"
 
 
-def machinery(layout: Layout, helpers: dict[str, int]) -> str:
+def machinery(frontend: Frontend, helpers: dict[str, int]) -> str:
     """Block heads, exits, dispatch, exceptions, and the C entry point."""
+    layout = frontend.layout
 
     def new() -> InterpEmit:
         return InterpEmit(layout, helpers)
@@ -264,8 +276,7 @@ def machinery(layout: Layout, helpers: dict[str, int]) -> str:
 
     # resume: pc is stored; out if the runtime is wanted, else on
     e = new()
-    interrupt = e.bin("and", 64, e.get("irq"), e.get("eflags"))
-    wanted = e.bin("or", 64, e.bin("and", 64, e.get("leave"), 2), interrupt)
+    wanted = e.bin("or", 64, e.bin("and", 64, e.get("leave"), 2), frontend.pending(e))
     stay, go = e.label(), e.label()
     e.line(f" br i1 {e.icmp('ne', 64, wanted, 0)}, label %{go}, label %{stay}, {UNLIKELY}\n{go}:")
     emit_exit(e, Exit.REQUEST)
@@ -396,7 +407,7 @@ def machinery(layout: Layout, helpers: dict[str, int]) -> str:
 
     e = new()
     e.ic = e.get("ic")
-    mxcsr = e.pointer(layout["mxcsr"]) if "mxcsr" in layout.offsets else None
+    mxcsr = e.pointer(layout[frontend.host_fp]) if frontend.host_fp else None
     if mxcsr:
         Emit.declarations["llvm.x86.sse.ldmxcsr"] = "declare void @llvm.x86.sse.ldmxcsr(ptr)"
         Emit.declarations["llvm.x86.sse.stmxcsr"] = "declare void @llvm.x86.sse.stmxcsr(ptr)"
@@ -434,9 +445,10 @@ SPECIAL = ("head", "stale", "stopped", "short", "resume", "enter")
 SPLIT = 2
 
 
-def generate(layout: Layout, helpers: dict[str, int]) -> list[Part]:
+def generate(frontend: Frontend, helpers: dict[str, int]) -> list[Part]:
     """The whole interpreter as IR modules, each with a copy of the machinery: only ``symbols`` are to be exported."""
-    machine = machinery(layout, helpers)
+    layout = frontend.layout
+    machine = machinery(frontend, helpers)
     plain = [row for row in ROWS if row.kind != "exit"]
     hot, cold = [row for row in plain if not row.cold], [row for row in plain if row.cold]
     groups = [(hot[first::SPLIT], 2) for first in range(SPLIT)] + [(cold, 0)]

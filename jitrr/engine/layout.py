@@ -11,6 +11,8 @@ import numpy as np
 #: Widths in bytes of the field types.
 SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "v128": 16, "f80": 16}
 MAX_SIZE = 16384
+#: Ranges of guest physical addresses that are RAM or ROM, at most.
+MAPPED_RANGES = 4
 HELPER_SLOTS = 256
 
 
@@ -68,7 +70,7 @@ ENGINE_FIELDS = {
     "value": "result of a slow load, low half",
     "value_hi": "result of a slow load, high half (128 bit)",
     "leave": "leave after this instruction: bit 0 to look the next one up afresh, bit 1 to the runtime",
-    "irq": "an interrupt is waiting and would be looked at if enabled",
+    "irq": "interrupts that wait, as bits of the front end's choice (Frontend.pending)",
     "shadow": "icount at which interrupts are held off for one instruction (after STI, MOV SS)",
     "exc_vector": "pending exception",
     "exc_error": "its error code, or -1",
@@ -97,7 +99,7 @@ ENGINE_FIELDS = {
     "h_head": "handler of a block's head cell",
     "h_stopped": "handler that ends a truncated copy of a block",
     "h_short": "handler for a block longer than the budget",
-    "host_mxcsr": "MXCSR of the host program, kept while the guest's is loaded",
+    "host_mxcsr": "MXCSR of the host program, kept while the guest's is loaded (Frontend.host_fp)",
     "host_call": "entry of Python's callback",
     "io_value": "argument of a device callback",
     "icount_now": "instructions retired before the one that is calling a device",
@@ -112,5 +114,7 @@ def new_layout() -> Layout:
     layout = Layout()
     for name in ENGINE_FIELDS:
         layout.add(name)
+    for name in ("map_base", "map_size", "map_offset"):  # see physical.locate
+        layout.add(name, "u64", MAPPED_RANGES)
     layout.add("helpers", "u64", HELPER_SLOTS)
     return layout

@@ -7,6 +7,7 @@ each of these is done, and an exit from the middle of an instruction is as exact
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,6 +127,9 @@ class RegionEmit(Emit):
     def raise_if(self, condition: str, vector: int, error: int | str = -1) -> None:
         self.leave_unless(self.bin("xor", 1, condition, "true"))
 
+    def rarely(self, condition: str, body: Callable[[], None]) -> None:
+        self.leave_unless(self.bin("xor", 1, condition, "true"))
+
     def helper(self, name: str, *args: str | int) -> str:
         raise _Deopt
 
@@ -204,6 +208,8 @@ def _live_temporaries(block: Block, temporaries: range) -> list[frozenset[int]]:
         if i + 1 < len(cells) and cells[i + 1]["off"] != cell["off"]:
             live = set()
         row = ROWS[int(cell["op"])]
+        if row.kind == "skip" and cells[after := i + 1 + int(cell["imm"])]["off"] == cell["off"]:
+            live |= result[after]
         if row.dest is not None:
             live.discard(int(cell[row.dest.field]) & -8)
         for s in row.sources:
@@ -246,9 +252,14 @@ def _block(e: RegionEmit, number: int) -> None:
     e.leave_unless(e.icmp("sge", 64, left, 0))
     e.line(f" store i64 {left}, ptr %ic.slot")
     i = 1
+    skips: set[int] = set()  # cells that an earlier one may go on at
     while True:
         e.index, e.live = i, live[i]
         row = ROWS[int(block.cells[i]["op"])]
+        if i in skips:
+            skips.discard(i)
+            e.notes = {}
+            e.line(f" br label %k{number}_{i}\nk{number}_{i}:")
         if row.kind == "exit":
             e.line(f" br label %{_target(e, i)}")
             _tested_edges(e, i)
@@ -261,11 +272,19 @@ def _block(e: RegionEmit, number: int) -> None:
             return
         mark = len(e.lines)
         try:
-            e.plain(row)
+            value = e.plain(row)
         except _Deopt:
             del e.lines[mark:]
             e.line(f" br label %{e.exit_label()}")
-            return
+            if not skips:
+                return
+            i = min(skips)
+            e.line(f"d{number}_{i}:")  # nothing leads here but the label's own branch
+            continue
+        if row.kind == "skip":
+            over, go = i + 1 + int(block.cells[i]["imm"]), e.label()
+            skips.add(over)
+            e.line(f" br i1 {value}, label %k{number}_{over}, label %{go}\n{go}:")
         i += 1
 
 

@@ -15,6 +15,7 @@ from jitrr.engine.cells import H_PATCH
 from jitrr.engine.constants import (
     CALL_MMIO_READ,
     CALL_MMIO_WRITE,
+    DEVICE,
     EXEC,
     FOR_WRITE,
     JC_ENTRY,
@@ -24,6 +25,7 @@ from jitrr.engine.constants import (
     MAY_WRITE,
     PAGE_CODE,
     PAGE_DIRTY,
+    PAGE_ROM,
     PAGE_TABLE,
     PT_HEAT_LIMIT,
     READ,
@@ -48,21 +50,49 @@ from jitrr.engine.native import (
     st32,
     st64,
     stmxcsr,
-    ult,
 )  # fmt: skip
+from jitrr.engine.physical import locate
 from jitrr.microops.table import P_STACK
 
 
+def _host_call(target: int, host_mxcsr: int, guest: int) -> Any:
+    """``host_call(cpu, kind, a, b)``: Python's callback; the result is in io_value too. ``guest``: the field whose
+    value is in the host's MXCSR while the guest runs, or 0; it is put aside meanwhile."""
+    if not guest:
+
+        @inner
+        def host_call(cpu, kind, a, b):
+            return call4(ld64(cpu + target), cpu, kind, a, b)
+
+        return host_call
+
+    @inner
+    def host_call_with_fp(cpu, kind, a, b):
+        stmxcsr(cpu + guest)
+        ldmxcsr(cpu + host_mxcsr)
+        result = call4(ld64(cpu + target), cpu, kind, a, b)
+        st32(cpu + guest, ld32(cpu + guest) | 0x1F80)
+        ldmxcsr(cpu + guest)
+        return result
+
+    return host_call_with_fp
+
+
 def build(
-    layout: Layout, make_walk: Callable[[Any], Any], entry_cached: Callable[..., bool], refused: Callable[..., bool]
-) -> SimpleNamespace:  # fmt: skip
+    layout: Layout,
+    make_walk: Callable[[Any], Any],
+    entry_cached: Callable[..., bool],
+    refused: Callable[..., bool],
+    host_fp: str | None = None,
+) -> SimpleNamespace:
     """The helpers for one architecture.
 
-    ``make_walk(mark_page)`` gives ``walk(cpu, address, access, user)``, which returns ``page | MAY_*`` or -1 with
-    ``exc_*`` filled in and flags every table page it reads. ``entry_cached(cpu, host)`` says whether the page-table
-    entry at a host address may be cached in a TLB (present and accessed). ``refused(cpu, address, size, stack)`` says
-    whether an access fails before any page is looked at (``stack``: it is one through the stack segment), and leaves
-    that exception pending. Returns the functions other helpers use.
+    ``make_walk(mark_page)`` gives ``walk(cpu, address, access, user)``, which returns ``page | MAY_*`` (a physical
+    address) or -1 with ``exc_*`` filled in and flags every table page it reads. ``entry_cached(cpu, host)`` says
+    whether the page-table entry at a host address may be cached in a TLB (present and accessed). ``refused(cpu,
+    address, size, stack)`` says whether an access fails before any page is looked at (``stack``: it is one through the
+    stack segment), and leaves that exception pending. ``host_fp``: Frontend.host_fp. Returns the functions other
+    helpers use.
     """
     o = SimpleNamespace(**{k.replace(".", "_"): v for k, v in layout.offsets.items()})
     O_RAM, O_RAM_SIZE, O_FLAGS, O_LINES, O_SMC = o.ram, o.ram_size, o.page_flags, o.code_lines, o.smc
@@ -71,19 +101,10 @@ def build(
         o.exc_vector, o.status, o.leave, o.value_hi, o.icount_now, o.limit,
     )  # fmt: skip
     O_HOST_CALL, O_HOST_MXCSR, O_JC, O_HEAT, O_IO = o.host_call, o.host_mxcsr, o.jc, o.pt_heat, o.io_value
-    O_MXCSR = layout.offsets.get("mxcsr", o.host_mxcsr)
     O_TABLE, O_MASK, O_PC, O_BASE, O_ARG = o.block_table, o.block_mask, o.pc, o.code_base, o.exit_arg
     O_WRAP = o.linear_mask
 
-    @inner
-    def host_call(cpu, kind, a, b):
-        """Python's callback; the result is in io_value too. The guest's MXCSR is put aside meanwhile."""
-        stmxcsr(cpu + O_MXCSR)
-        ldmxcsr(cpu + O_HOST_MXCSR)
-        result = call4(ld64(cpu + O_HOST_CALL), cpu, kind, a, b)
-        st32(cpu + O_MXCSR, ld32(cpu + O_MXCSR) | 0x1F80)
-        ldmxcsr(cpu + O_MXCSR)
-        return result
+    host_call = _host_call(O_HOST_CALL, O_HOST_MXCSR, layout[host_fp] if host_fp else 0)
 
     @helper
     def flush_tlb(cpu):
@@ -104,7 +125,7 @@ def build(
 
     @inner
     def drop_write_tags(cpu, page):
-        """Make stores to a physical page slow (it has just become special)."""
+        """Make stores to a page of RAM slow (it has just become special)."""
         base, host = ld64(cpu + O_TLB_BASE), ld64(cpu + O_RAM) + page
         for i in range(2 * TLB_SIZE):
             entry = base + i * TLB_ENTRY
@@ -115,7 +136,7 @@ def build(
 
     @helper
     def mark_page(cpu, page, flag):
-        """Flag a RAM page (PAGE_CODE or PAGE_TABLE)."""
+        """Flag the RAM page at place ``page`` (PAGE_CODE or PAGE_TABLE)."""
         at = ld64(cpu + O_FLAGS) + lsr(page, 12)
         flags = ld8(at)
         if flags & flag == 0:
@@ -128,9 +149,9 @@ def build(
     walk = make_walk(mark_page)
 
     @inner
-    def fill(cpu, tlb, address, found):
+    def fill(cpu, tlb, address, frame, found):
         entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
-        page, frame = address & -4096, found & -4096
+        page = address & -4096
         tag = page | ld64(cpu + O_SALT)
         fast_write = (found & MAY_WRITE) != 0 and ld8(ld64(cpu + O_FLAGS) + lsr(frame, 12)) == PAGE_DIRTY
         st64(entry, tag if found & MAY_READ else 0)
@@ -141,7 +162,7 @@ def build(
 
     @inner
     def translate(cpu, address, access, user):
-        """Physical address of a linear one, or -1 with an exception pending."""
+        """Place (physical.locate) of a linear address, or -1 with an exception pending."""
         tlb = ld64(cpu + O_TLB_BASE) + user * TLB_BYTES
         entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
         if ld64(entry + access * 8) == (address & -4096) | ld64(cpu + O_SALT):
@@ -149,19 +170,20 @@ def build(
         found = walk(cpu, address, access, user)
         if found == -1:
             return -1
-        if ult(found & -4096, ld64(cpu + O_RAM_SIZE)):
-            fill(cpu, tlb, address, found)
-        return (found & -4096) | (address & 4095)
+        page = locate(cpu, found & -4096)
+        if page & DEVICE == 0:
+            fill(cpu, tlb, address, page, found)
+        return page | (address & 4095)
 
     @inner
     def is_user(cpu):
         return 1 if ld64(cpu + O_TLB) != ld64(cpu + O_TLB_BASE) else 0
 
     @inner
-    def phys_load(cpu, phys, size):
-        """1, 2, 4 or 8 bytes of physical memory or of a device."""
-        if ult(phys, ld64(cpu + O_RAM_SIZE)):
-            host = ld64(cpu + O_RAM) + phys
+    def load_at(cpu, place, size):
+        """1, 2, 4 or 8 bytes of RAM or of a device."""
+        if place & DEVICE == 0:
+            host = ld64(cpu + O_RAM) + place
             if size == 8:
                 return ld64(host)
             if size == 4:
@@ -169,19 +191,19 @@ def build(
             if size == 2:
                 return ld16(host)
             return ld8(host)
-        host_call(cpu, CALL_MMIO_READ, phys, size)
+        host_call(cpu, CALL_MMIO_READ, place & ~DEVICE, size)
         return ld64(cpu + O_IO)
 
     @inner
-    def wrote(cpu, phys, size):
+    def wrote(cpu, place, size):
         """Note a write to RAM that is about to happen (``size`` bytes within one page)."""
-        page = lsr(phys, 12)
+        page = lsr(place, 12)
         at = ld64(cpu + O_FLAGS) + page
         flags = ld8(at)
         st8(at, flags | PAGE_DIRTY)
         if flags & PAGE_CODE:
             lines = ld64(ld64(cpu + O_LINES) + page * 8)
-            first, last = lsr(phys & 4095, 6), lsr((phys & 4095) + size - 1, 6)
+            first, last = lsr(place & 4095, 6), lsr((place & 4095) + size - 1, 6)
             if lsr(lines, first) & 1 or lsr(lines, last) & 1:
                 smc = ld64(cpu + O_SMC)
                 n = ld64(smc)
@@ -193,9 +215,9 @@ def build(
                         st64(smc + 8 * 511, 1)
                 st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)
         if flags & PAGE_TABLE:
-            first_entry = phys & -8
+            first_entry = place & -8
             stale = entry_cached(cpu, ld64(cpu + O_RAM) + first_entry)
-            if ((phys + size - 1) & -8) != first_entry:
+            if ((place + size - 1) & -8) != first_entry:
                 stale = stale or entry_cached(cpu, ld64(cpu + O_RAM) + first_entry + 8)
             heat = ld8(ld64(cpu + O_HEAT) + page) + 1
             if heat >= PT_HEAT_LIMIT:
@@ -209,27 +231,29 @@ def build(
         return 0
 
     @inner
-    def phys_store(cpu, phys, size, value):
-        """1, 2, 4 or 8 bytes to physical memory or a device."""
-        if ult(phys, ld64(cpu + O_RAM_SIZE)):
-            wrote(cpu, phys, size)
-            host = ld64(cpu + O_RAM) + phys
-            if size == 8:
-                st64(host, value)
-            elif size == 4:
-                st32(host, value)
-            elif size == 2:
-                st16(host, value)
-            else:
-                st8(host, value)
-        else:
+    def store_at(cpu, place, size, value):
+        """1, 2, 4 or 8 bytes to RAM or a device; ROM is left alone."""
+        if place & DEVICE:
             st64(cpu + O_IO, value)
-            host_call(cpu, CALL_MMIO_WRITE, phys, size)
+            host_call(cpu, CALL_MMIO_WRITE, place & ~DEVICE, size)
+            return 0
+        if ld8(ld64(cpu + O_FLAGS) + lsr(place, 12)) & PAGE_ROM:
+            return 0
+        wrote(cpu, place, size)
+        host = ld64(cpu + O_RAM) + place
+        if size == 8:
+            st64(host, value)
+        elif size == 4:
+            st32(host, value)
+        elif size == 2:
+            st16(host, value)
+        else:
+            st8(host, value)
         return 0
 
     @inner
     def translate_last(cpu, address, size, access, user):
-        """Physical start of the second page of an access that crosses pages (-1: exception pending)."""
+        """Place of the second page of an access that crosses pages (-1: exception pending)."""
         if ld64(cpu + O_VECTOR) != -1:
             return -1
         return translate(cpu, (address + size - 1) & -4096 & ld64(cpu + O_WRAP), access, user)
@@ -238,10 +262,10 @@ def build(
     def load_checked(cpu, address, size, access, user):
         """Guest load of 1..8 bytes where ``access`` (READ or WRITE) is allowed."""
         if (address & 4095) + size <= 4096:
-            phys = translate(cpu, address, access, user)
-            if phys == -1:
+            place = translate(cpu, address, access, user)
+            if place == -1:
                 return 0
-            return phys_load(cpu, phys, size)
+            return load_at(cpu, place, size)
         low, high = translate(cpu, address, access, user), translate_last(cpu, address, size, access, user)
         if low == -1 or high == -1:
             return 0
@@ -249,7 +273,7 @@ def build(
         first = 4096 - (address & 4095)
         for i in range(size):
             at = low + i if i < first else high + i - first
-            value |= phys_load(cpu, at, 1) << (8 * i)
+            value |= load_at(cpu, at, 1) << (8 * i)
         return value
 
     @inner
@@ -261,9 +285,9 @@ def build(
     def store_as(cpu, address, size, value, user):
         """Guest store of 1..8 bytes with a given privilege; nothing is written when an exception is pending after."""
         if (address & 4095) + size <= 4096:
-            phys = translate(cpu, address, WRITE, user)
-            if phys != -1:
-                phys_store(cpu, phys, size, value)
+            place = translate(cpu, address, WRITE, user)
+            if place != -1:
+                store_at(cpu, place, size, value)
             return 0
         low, high = translate(cpu, address, WRITE, user), translate_last(cpu, address, size, WRITE, user)
         if low == -1 or high == -1:
@@ -271,7 +295,7 @@ def build(
         first = 4096 - (address & 4095)
         for i in range(size):
             at = low + i if i < first else high + i - first
-            phys_store(cpu, at, 1, lsr(value, 8 * i) & 255)
+            store_at(cpu, at, 1, lsr(value, 8 * i) & 255)
         return 0
 
     @inner
@@ -321,20 +345,20 @@ def build(
 
     @helper
     def check_exec(cpu, address):
-        """Physical address of code at a linear address, or -1 with an exception pending."""
-        phys = translate(cpu, address, EXEC, is_user(cpu))
+        """Place of code at a linear address, or -1 with an exception pending."""
+        place = translate(cpu, address, EXEC, is_user(cpu))
         finish(cpu)
-        return phys
+        return place
 
     @helper
     def lookup(cpu):
         """The head cell of the block at ``pc``, or 0: status 1 (fetching faults) or 3 (not translated: at exit_arg)."""
         pc = ld64(cpu + O_PC)
-        phys = translate(cpu, (ld64(cpu + O_BASE) + pc) & ld64(cpu + O_WRAP), EXEC, is_user(cpu))
-        if phys == -1:
+        place = translate(cpu, (ld64(cpu + O_BASE) + pc) & ld64(cpu + O_WRAP), EXEC, is_user(cpu))
+        if place == -1:
             st64(cpu + O_STATUS, 1)
             return 0
-        key = phys | (ld64(cpu + O_MODE) << 44)
+        key = place | (ld64(cpu + O_MODE) << 44)
         mask, table = ld64(cpu + O_MASK), ld64(cpu + O_TABLE)
         at = lsr(key * -7046029254386353131, 20) & mask
         while True:
@@ -342,7 +366,7 @@ def build(
             if found == key and ld64(table + at * 16 + 8) != 0:
                 break
             if found == 0 or found == key:
-                st64(cpu + O_ARG, phys)
+                st64(cpu + O_ARG, place)
                 st64(cpu + O_STATUS, 3)
                 return 0
             at = (at + 1) & mask

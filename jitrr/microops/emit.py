@@ -6,6 +6,7 @@ memory and exceptions are reached. A body does everything that can fault before 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from jitrr.engine.layout import SIZES, Layout
@@ -109,6 +110,11 @@ class Emit:
 
     def raise_if(self, condition: str, vector: int, error: int | str = -1) -> None:
         """Architectural exception of this instruction when ``condition`` (i1) holds; ``error`` -1: no error code."""
+        raise NotImplementedError
+
+    def rarely(self, condition: str, body: Callable[[], None]) -> None:
+        """Run what ``body`` emits when ``condition`` (i1) holds; it must not define values for later. A compiled region
+        goes on in the interpreter at this micro-op instead."""
         raise NotImplementedError
 
     def helper(self, name: str, *args: str | int) -> str:

@@ -32,8 +32,11 @@ class Row:
     dest: Operand | None
     sources: tuple[Operand, ...]
     body: Body
-    kind: str  # plain, branch (body gives i1; the next two cells are the exits), exit (ends the block)
-    cold: bool  # never part of a compiled region: reached through the interpreter only
+    #: plain; branch (body gives i1; the next two cells are the exits); skip (body gives i1: leave out as many cells of
+    #: this instruction as the cell's immediate says); exit (ends the block).
+    kind: str
+    #: Never part of a compiled region: reached through the interpreter only.
+    cold: bool
 
 
 TABLE: dict[str, Row] = {}
