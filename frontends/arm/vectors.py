@@ -1,0 +1,15 @@
+"""Exceptions by their slot of the vector table: the vector of exception n is at base + 4 * n (DDI 0406C, B1.8.1).
+
+What is raised in generated code is one of these in ``exc_vector``. The pc given up with it is the address of the
+instruction itself; what LR gets is computed at delivery (table B1-7).
+"""
+
+from __future__ import annotations
+
+EXC_RESET, EXC_UNDEF, EXC_SVC, EXC_PABORT, EXC_DABORT, EXC_HVC, EXC_IRQ, EXC_FIQ = range(8)
+
+#: Of a data or prefetch abort: ``exc_address`` is the address, ``exc_error`` the fault status as DFSR or IFSR has it in
+#: the format in force (TTBCR.EAE), WnR (bit 11) included.
+FSR_WRITE = 1 << 11
+#: Alignment fault, in the short-descriptor and the long-descriptor format.
+ALIGNMENT_SHORT, ALIGNMENT_LONG = 0x001, 0x221
