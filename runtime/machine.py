@@ -1,4 +1,5 @@
-"""A whole machine: engine, processor, board and border, and the loop that keeps them at exact instruction counts.
+"""What all machines share: engine, processor, board and border, and the loop that keeps them at exact instruction
+counts. The machines themselves, one class a board, are in :mod:`runtime.machines`.
 
 The loop stops the engine at every deadline and known event, exactly; what happens *at* an instruction count (input,
 timers, interrupts) happens after a run that ended there, so that the state at N is always the one before anything at N.
@@ -7,7 +8,7 @@ timers, interrupts) happens after a run that ended there, so that the state at N
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from jitrr.engine.constants import CALL_ARCH, CALL_MMIO_READ, CALL_MMIO_WRITE
 from jitrr.engine.engine import Engine, MissingInstruction
 from jitrr.engine.exits import Exit
 from jitrr.engine.tier import Tier
+from runtime.bus import Bus
 from runtime.clock import VirtualClock
 from runtime.config import ConfigError, MachineConfig
 from runtime.device import State
@@ -23,32 +25,64 @@ from runtime.machine_api import Stop, StopReason
 #: Instructions between two looks at the outside, at most; and the wall time to aim at.
 SLICE = 4_000_000
 POLL_SECONDS = 0.01
-#: What lies above is the devices' on this board, and RAM above 4 GiB is not there yet.
-MOST_MEMORY = 3 << 30
 #: Executions of a block before the disk cache is asked for it, and before it is compiled.
 CACHED_AFTER, COMPILE_AFTER = 1_000, 8_000
 
 
-def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int] | None = None) -> PcMachine:
+def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int] | None = None) -> BoardMachine:
     """The machine a configuration describes, switched on, at icount 0. ``thresholds`` replaces CACHED_AFTER and
     COMPILE_AFTER; like the tier, it never changes the outcome."""
-    if config.arch != "x86_64" or config.machine != "pc":
+    from runtime.machines.pc_machine import PcMachine
+
+    machines: dict[tuple[str, str], type[BoardMachine]] = {("x86_64", "pc"): PcMachine}
+    kind = machines.get((config.arch, config.machine))
+    if kind is None:
         raise ConfigError(f"--arch {config.arch} --machine {config.machine} is not there yet: use --arch x86_64")
-    if config.memory > MOST_MEMORY:
-        raise ConfigError("more than 3 GiB of memory is not there yet: use --memory 3G")
     if config.smp != 1:
         raise ConfigError("more than one processor is not there yet: use --smp 1")
-    return PcMachine(config, border, thresholds)
+    return kind(config, border, thresholds)
 
 
-class PcMachine:
-    """One x86 processor on the ``pc`` board. Also the processor's pins and its services."""
+class Processor(Protocol):
+    """What a machine needs of its processor (the front end's)."""
+
+    def reset(self) -> None:
+        """Power-on state."""
+
+    def service(self, number: int, argument: int) -> int:
+        """What native helpers ask of Python: ``host_call(cpu, CALL_ARCH, number, argument)``."""
+
+    def state_bytes(self) -> bytes:
+        """The architectural state: the same bytes however the code was run."""
+
+    def restore_bytes(self, data: bytes) -> None:
+        """The inverse; ValueError when another version made it."""
+
+    def describe_missing(self) -> str:
+        """One line about the announced instruction at ``pc`` that is not there."""
+
+    def describe_shutdown(self) -> str:
+        """One line about an exception that could not be delivered."""
+
+
+class Board(Protocol):
+    """All devices of a machine, wired."""
+
+    mmio: Bus
+
+    def reset(self) -> None: ...
+    def save(self) -> State: ...
+    def restore(self, state: State) -> None: ...
+
+
+class BoardMachine:
+    """One processor on a board; a subclass builds both, places the guest, and knows how interrupts are taken. Also the
+    processor's pins."""
+
+    board: Board
+    cpu: Processor
 
     def __init__(self, config: MachineConfig, border: Any, thresholds: tuple[int, int] | None = None):
-        from frontends.x86.cpu import X86Cpu
-        from frontends.x86.frontend import X86Frontend
-        from runtime.machines.pc import PcBoard
-
         self.config, self.border = config, border
         self.clock = VirtualClock(config.shift)
         self.clock.read_icount = border.read_icount = self._icount
@@ -58,22 +92,38 @@ class PcMachine:
         self._ending: Stop | None = None
         self._reset_wanted = self._nmi = False
         self.halted = False
-        self.intr = False
+        #: Interrupt lines that are up, as the bits of field ``irq`` (Frontend.pending).
+        self.waiting = 0
         self._serviced = -1
         self._next_poll = 0.0
-        self.engine = Engine(X86Frontend(), config.memory, self._host_call)
+        self.engine = self.make_engine()
         self.words = memoryview(self.engine.block.map).cast("Q")
         layout = self.engine.layout
         self._at_now, self._at_leave = layout["icount_now"] // 8, layout["leave"] // 8
         self._at_irq, self._at_shadow = layout["irq"] // 8, layout["shadow"] // 8
         self._at_limit, self._at_ic, self._at_io = layout["limit"] // 8, layout["ic"] // 8, layout["io_value"] // 8
         self.ram = memoryview(self.engine.ram.map)
-        self.board = PcBoard(self.clock, border, self.ram, self)
-        self.cpu = X86Cpu(self.engine, self, config.shift)
-        self._io_read, self._io_write = self.board.io.read, self.board.io.write
+        self.build()
         self._mmio_read, self._mmio_write = self.board.mmio.read, self.board.mmio.write
         self._set_tier(config.tier, thresholds)
         self.switch_on()
+
+    # -- what a subclass gives ----------------------------------------------------------------------------------------
+    def make_engine(self) -> Engine:
+        """The engine with the front end, RAM where the board has it, and :meth:`host_call`."""
+        raise NotImplementedError
+
+    def build(self) -> None:
+        """Make ``board`` and ``cpu``; engine and RAM are there."""
+        raise NotImplementedError
+
+    def load_guest(self) -> None:
+        """After a reset: images into RAM and the processor at its entry. ConfigError when it cannot be started."""
+        raise NotImplementedError
+
+    def take_interrupts(self, now: int) -> bool:
+        """Deliver what waits and is enabled, and wake the processor; False: delivering it crashed the machine."""
+        raise NotImplementedError
 
     def _set_tier(self, tier: str, thresholds: tuple[int, int] | None) -> None:
         if tier == "interp":
@@ -88,12 +138,10 @@ class PcMachine:
     # -- switching on -------------------------------------------------------------------------------------------------
     def switch_on(self) -> None:
         """Power-on or reset: devices, processor, and the kernel placed in RAM again."""
-        from runtime.machines.boot import load_guest
-
         self.board.reset()
         self.halted = self._nmi = False
         self.cpu.reset()
-        load_guest(self.config, self.ram, self.board, self.cpu)
+        self.load_guest()
         self.engine.flush_code()
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -114,14 +162,15 @@ class PcMachine:
             self.words[self._at_leave] |= 3
 
     # -- pins ---------------------------------------------------------------------------------------------------------
-    def set_intr(self, level: bool) -> None:
-        """An interrupt waits (or no longer does)."""
-        self.intr = level
-        self.words[self._at_irq] = 0x200 if level else 0
+    def set_line(self, bit: int, level: bool) -> None:
+        """An interrupt waits (or no longer does): a bit of field ``irq``."""
+        self.waiting = self.waiting | bit if level else self.waiting & ~bit
+        self.words[self._at_irq] = self.waiting
         if level and self._calling:
             self.words[self._at_leave] |= 3
 
     def nmi(self) -> None:
+        """An interrupt that cannot be masked."""
         self._nmi = True
         self.words[self._at_leave] |= 3
 
@@ -134,7 +183,7 @@ class PcMachine:
         self.words[self._at_leave] |= 3
 
     # -- callbacks of generated code ----------------------------------------------------------------------------------
-    def _host_call(self, kind: int, a: int, b: int) -> int:
+    def host_call(self, kind: int, a: int, b: int) -> int:
         self._calling = True
         try:
             if kind == CALL_MMIO_READ:
@@ -146,20 +195,6 @@ class PcMachine:
             return self.cpu.service(a, b)
         finally:
             self._calling = False
-
-    # -- processor services -------------------------------------------------------------------------------------------
-    def io_read(self, port: int, size: int) -> int:
-        return self._io_read(port, size)
-
-    def io_write(self, port: int, size: int, value: int) -> None:
-        self._io_write(port, size, value)
-
-    def entropy(self, size: int) -> bytes:
-        return self.border.entropy(size)
-
-    @property
-    def apic(self) -> Any:
-        return self.board.apic
 
     # -- running ------------------------------------------------------------------------------------------------------
     def run_to(self, icount: int) -> Stop:
@@ -185,7 +220,7 @@ class PcMachine:
                 self._reset_wanted = False
                 self.switch_on()
                 self.engine.all_pages_written()
-            if not self._take_interrupts(now):
+            if not self.take_interrupts(now):
                 return Stop(StopReason.CRASHED, now, self.cpu.describe_shutdown())
             if self.halted:
                 self._idle(now, icount)
@@ -203,13 +238,13 @@ class PcMachine:
             end = deadline
         if event is not None and event < end:
             end = event
-        if self.words[self._at_shadow] == now and self.intr:
+        if self.waiting and self.in_shadow(now):
             end = now + 1
             self.words[self._at_irq] = 0
         self._budget_end = end = max(end, now + 1)
         try:
             reason = self.engine.run(end)
-            self.words[self._at_irq] = 0x200 if self.intr else 0
+            self.words[self._at_irq] = self.waiting
         except MissingInstruction as error:
             return Stop(StopReason.CRASHED, self.icount, str(error))
         self._boundary = reason in (Exit.BUDGET, Exit.HALT)
@@ -221,15 +256,9 @@ class PcMachine:
             return Stop(StopReason.CRASHED, self.icount, self.cpu.describe_shutdown())
         return None
 
-    def _take_interrupts(self, now: int) -> bool:
-        """False: delivering one ended in a triple fault."""
-        if self._nmi and not self.cpu.nmi_blocked:
-            self._nmi = self.halted = False
-            return self.cpu.interrupt(2)
-        if self.intr and self.cpu.interrupts_enabled and self.words[self._at_shadow] != now:
-            self.halted = False
-            return self.cpu.interrupt(self.board.acknowledge())
-        return True
+    def in_shadow(self, now: int) -> bool:
+        """Interrupts are held off for one instruction."""
+        return self.words[self._at_shadow] == now
 
     def _idle(self, now: int, icount: int) -> None:
         """Halted: icount goes on to what comes next."""

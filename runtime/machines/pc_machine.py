@@ -1,0 +1,60 @@
+"""An x86 processor on the ``pc`` board."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frontends.x86.cpu import X86Cpu
+from frontends.x86.frontend import X86Frontend
+from jitrr.engine.engine import Engine
+from runtime.config import ConfigError
+from runtime.machine import BoardMachine
+from runtime.machines.boot import load_guest
+from runtime.machines.pc import PcBoard
+
+#: What lies above is the devices' on this board, and RAM above 4 GiB is not there yet.
+MOST_MEMORY = 3 << 30
+#: The bit of field ``irq``: EFLAGS.IF, which lets interrupts in.
+INTR = 0x200
+
+
+class PcMachine(BoardMachine):
+    """Also the services of its processor (frontends.x86.cpu.Services) and its pins."""
+
+    board: PcBoard
+    cpu: X86Cpu
+
+    def make_engine(self) -> Engine:
+        if self.config.memory > MOST_MEMORY:
+            raise ConfigError("more than 3 GiB of memory is not there yet: use --memory 3G")
+        return Engine(X86Frontend(), self.config.memory, self.host_call)
+
+    def build(self) -> None:
+        self.board = PcBoard(self.clock, self.border, self.ram, self)
+        self.io_read, self.io_write = self.board.io.read, self.board.io.write
+        self.cpu = X86Cpu(self.engine, self, self.config.shift)
+
+    def load_guest(self) -> None:
+        load_guest(self.config, self.ram, self.board, self.cpu)
+
+    def set_intr(self, level: bool) -> None:
+        """A maskable interrupt waits (or no longer does)."""
+        self.set_line(INTR, level)
+
+    def take_interrupts(self, now: int) -> bool:
+        if self._nmi and not self.cpu.nmi_blocked:
+            self._nmi = self.halted = False
+            return self.cpu.interrupt(2)
+        if self.waiting and self.cpu.interrupts_enabled and not self.in_shadow(now):
+            self.halted = False
+            return self.cpu.interrupt(self.board.acknowledge())
+        return True
+
+    # -- services of the processor ------------------------------------------------------------------------------------
+    def entropy(self, size: int) -> bytes:
+        return self.border.entropy(size)
+
+    @property
+    def apic(self) -> Any:
+        """The local APIC."""
+        return self.board.apic
