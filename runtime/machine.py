@@ -34,7 +34,9 @@ def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int]
     COMPILE_AFTER; like the tier, it never changes the outcome."""
     from runtime.machines.pc_machine import PcMachine
 
-    machines: dict[tuple[str, str], type[BoardMachine]] = {("x86_64", "pc"): PcMachine}
+    machines: dict[tuple[str, str], type[BoardMachine]] = {
+        ("x86_64", "pc"): PcMachine, ("i386", "pc"): PcMachine,
+    }  # fmt: skip
     kind = machines.get((config.arch, config.machine))
     if kind is None:
         raise ConfigError(f"--arch {config.arch} --machine {config.machine} is not there yet: use --arch x86_64")

@@ -184,7 +184,7 @@ def test_the_user_says_where_the_cache_is(tmp_path: Path, builds: list[str], mon
 
 
 def test_an_unknown_guest_names_those_there_are() -> None:
-    with pytest.raises(GuestError, match="no guest 'beos'; there are debian-cloud-x86_64, debian-x86_64"):
+    with pytest.raises(GuestError, match="no guest 'beos'; there are debian-cloud-x86_64, debian-i386, "):
         guests.fetch("beos")
 
 
@@ -228,6 +228,33 @@ def test_the_concrete_kernel_and_its_version(tmp_path: Path, monkeypatch: pytest
     name = apt.concrete("linux-image-amd64", "amd64")
     assert name == "linux-image-6.1.0-9-amd64"
     assert apt.download(name, "amd64", tmp_path / "new").version == "1:6.1.27-1"
+
+
+def test_the_hosts_own_architecture_needs_no_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool(tmp_path, "dpkg", "echo amd64")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert apt.index_options("amd64", tmp_path / "index") == ()
+
+
+def test_another_architecture_has_an_index_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that half failed is good enough, and every command gets it."""
+    tool(tmp_path, "dpkg", "echo amd64")
+    index = f": > {tmp_path}/index/state/lists/debian_main_binary-i386_Packages.lz4"
+    tool(tmp_path, "apt-get", f"{index}; echo 'E: Failed to fetch security' >&2; exit 100")
+    tool(tmp_path, "apt-cache", f'echo "$*" > {tmp_path}/asked; echo "  Depends: linux-image-6.1-686"')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    options = apt.index_options("i386", tmp_path / "index")
+    assert {"APT::Architecture=i386", f"Dir::State={tmp_path}/index/state"} < set(options)
+    assert apt.concrete("linux-image-686", "i386", options) == "linux-image-6.1-686"
+    assert " ".join(options) in (tmp_path / "asked").read_text()
+
+
+def test_no_index_at_all_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool(tmp_path, "dpkg", "echo amd64")
+    tool(tmp_path, "apt-get", "echo 'E: Could not resolve the archive' >&2; exit 100")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(GuestError, match="index for i386 .Could not resolve the archive"):
+        apt.index_options("i386", tmp_path / "index")
 
 
 def test_debian_itself(tmp_path: Path) -> None:

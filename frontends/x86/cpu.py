@@ -66,15 +66,17 @@ def _valid_types(value: int, allowed: tuple[int, ...]) -> bool:
 
 
 class X86Cpu:
-    """One processor on an engine. ``shift``: TSC ticks (virtual ns) per instruction, log2."""
+    """One processor on an engine. ``shift``: TSC ticks (virtual ns) per instruction, log2; ``long_mode``: whether it is
+    a 64-bit one."""
 
-    def __init__(self, engine: Any, machine: Services, shift: int):
+    def __init__(self, engine: Any, machine: Services, shift: int, *, long_mode: bool = True):
         self.engine, self.machine = engine, machine
         self.words = memoryview(engine.block.map).cast("Q")
-        table = cpuid.packed()
+        table = cpuid.packed(long_mode)
         self._cpuid = np.frombuffer(table, np.uint8)
         self._configuration = {
             "tsc_shift": shift, "cpuid_table": self._cpuid.ctypes.data, "cpuid_count": len(table) // 24,
+            "has_long_mode": int(long_mode),
         }  # fmt: skip
         self._at = {name: offset // 8 for name, offset in LAYOUT.offsets.items()}
         self._at_io = self._at["io_value"]
@@ -157,6 +159,15 @@ class X86Cpu:
             ("pc", entry.rip), ("cr0", 0x80010031), ("cr3", entry.cr3), ("cr4", 0x20), ("efer", 0x500), ("fcw", 0x37F),
             ("ftag", 0xFF),
         ):  # fmt: skip
+            self.set(name, value)
+        self.set("gpr", entry.rsi, 6)
+        self.set("gpr", entry.rsp, 4)
+        self._refresh()
+
+    def enter_linux32(self, entry: Any) -> None:
+        """The 32-bit entry of a Linux kernel (``runtime.machines.linux_boot.LinuxEntry``), after :meth:`reset`."""
+        self._flat(entry, 0xC09B)
+        for name, value in (("pc", entry.rip), ("cr0", 0x31), ("fcw", 0x37F), ("ftag", 0xFF)):
             self.set(name, value)
         self.set("gpr", entry.rsi, 6)
         self.set("gpr", entry.rsp, 4)

@@ -1,6 +1,6 @@
 """The processor that CPUID announces: exactly what is there, SDM volume 2, CPUID.
 
-It is an in-order Intel one of 64 bits (family 6, model 0x1C). That is what jitrr is: it executes nothing speculatively,
+It is an in-order Intel one of 64 or 32 bits (family 6, model 0x1C). That is what jitrr is: it executes nothing speculatively,
 and operating systems that know so leave out page-table isolation and retpolines. Leaf 0x15 gives the TSC frequency, so
 that none is measured at boot, and the crystal is the clock of the local APIC's timer as well.
 """
@@ -29,6 +29,8 @@ LEAF1_EDX = (
 LEAF7_EBX = 1 << 1 | 1 << 7
 #: Leaf 0x80000001 ECX: LAHF in 64-bit mode; EDX: SYSCALL NX 1 GiB pages RDTSCP long mode.
 EXTENDED_ECX, EXTENDED_EDX = 1 << 0, 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 | 1 << 29
+#: What a processor without long mode has not: CX16 in leaf 1; all of 0x80000001 but NX and RDTSCP.
+CX16, NX_RDTSCP = 1 << 13, 1 << 20 | 1 << 27
 ARAT, INVARIANT_TSC = 1 << 2, 1 << 8
 
 
@@ -58,11 +60,13 @@ def _brand(part: int) -> Leaf:
     return Leaf(0x80000002 + part, ANY, *(_word(text, at) for at in (0, 4, 8, 12)))
 
 
-def table() -> list[Leaf]:
-    """All leaves; the first one's EAX is the highest basic leaf."""
+def table(long_mode: bool = True) -> list[Leaf]:
+    """All leaves of a processor with or without long mode; the first one's EAX is the highest basic leaf."""
+    leaf1_ecx = LEAF1_ECX if long_mode else LEAF1_ECX & ~CX16
+    extended = (EXTENDED_ECX, EXTENDED_EDX) if long_mode else (0, NX_RDTSCP)
     leaves = [
         Leaf(0, ANY, 0x16, _word(VENDOR, 0), _word(VENDOR, 8), _word(VENDOR, 4)),
-        Leaf(1, ANY, SIGNATURE, 1 << 16 | 8 << 8, LEAF1_ECX, LEAF1_EDX),
+        Leaf(1, ANY, SIGNATURE, 1 << 16 | 8 << 8, leaf1_ecx, LEAF1_EDX),
         Leaf(2, ANY, 0x00FFFF01, 0, 0, 0),
         Leaf(4, 0, *_cache(1, 1, 8, 64)),
         Leaf(4, 1, *_cache(1, 2, 8, 64)),
@@ -74,15 +78,15 @@ def table() -> list[Leaf]:
         Leaf(0x15, ANY, 1, 1, TSC_HZ),
         Leaf(0x16, ANY, TSC_HZ // 1_000_000, TSC_HZ // 1_000_000, 100),
         Leaf(0x80000000, ANY, 0x80000008),
-        Leaf(0x80000001, ANY, 0, 0, EXTENDED_ECX, EXTENDED_EDX),
+        Leaf(0x80000001, ANY, 0, 0, *extended),
         Leaf(0x80000006, ANY, 0, 0, 512 << 16 | 6 << 12 | 64),
         Leaf(0x80000007, ANY, 0, 0, 0, INVARIANT_TSC),
-        Leaf(0x80000008, ANY, LINEAR_BITS << 8 | PHYSICAL_BITS),
+        Leaf(0x80000008, ANY, (LINEAR_BITS if long_mode else 32) << 8 | PHYSICAL_BITS),
     ]
     return leaves + [_brand(part) for part in range(3)]
 
 
-def packed() -> bytes:
+def packed(long_mode: bool = True) -> bytes:
     """The table as the native helper reads it: six 32-bit words an entry (leaf, subleaf, EAX, EBX, ECX, EDX)."""
-    words = [w for e in table() for w in (e.leaf, e.subleaf, e.eax, e.ebx, e.ecx, e.edx)]
+    words = [w for e in table(long_mode) for w in (e.leaf, e.subleaf, e.eax, e.ebx, e.ecx, e.edx)]
     return b"".join(w.to_bytes(4, "little") for w in words)

@@ -65,7 +65,8 @@ CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW
 #: TSD DE PSE PAE PGE PCE OSFXSR OSXMMEXCPT SMEP: what CPUID announces.
 CR4_BITS = 0x7BC | CR4_SMEP
 CR4_PGE = 1 << 7
-EFER_BITS = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE
+#: All of EFER, and what of it a processor without long mode has.
+EFER_BITS, EFER_BITS_32 = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE, EFER_NXE
 DR6_FIXED, DR6_BITS, DR7_FIXED, DR7_BITS = 0xFFFF0FF0, 0xE00F, 0x400, 0xFFFF23FF
 DR7_GD, DR6_BD, CR4_DE = 1 << 13, 1 << 13, 8
 TSC, TSC_ADJUST, EFER_MSR, TSC_AUX_MSR = 0x10, 0x3B, 0xC0000080, 0xC0000103
@@ -210,12 +211,14 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
 
     # -- MSRs ---------------------------------------------------------------------------------------------------------
     @inner
-    def field_of(msr):
+    def field_of(cpu, msr):
         """CPU block offset of an MSR that any canonical address may be written to; -1: it is none of those."""
         if msr == 0x175:
             return st.SYSENTER_ESP
         if msr == 0x176:
             return st.SYSENTER_EIP
+        if ld64(cpu + st.HAS_LONG_MODE) == 0:
+            return -1
         if msr == 0xC0000082:
             return st.LSTAR
         if msr == 0xC0000083:
@@ -229,18 +232,20 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         return -1
 
     @inner
-    def plain_field_of(msr):
+    def plain_field_of(cpu, msr):
         """The same for MSRs without restrictions besides their width."""
         if msr == 0x174:
             return st.SYSENTER_CS
-        if msr == 0xC0000081:
-            return st.STAR
-        if msr == 0xC0000084:
-            return st.SFMASK
         if msr == TSC_AUX_MSR:
             return st.TSC_AUX
         if msr == TSC_ADJUST:
             return st.TSC_OFFSET
+        if ld64(cpu + st.HAS_LONG_MODE) == 0:
+            return -1
+        if msr == 0xC0000081:
+            return st.STAR
+        if msr == 0xC0000084:
+            return st.SFMASK
         return -1
 
     @inner
@@ -252,9 +257,9 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
     def read_msr(cpu):
         """RDMSR: the value of the MSR that ECX names."""
         msr = ld32(cpu + RCX)
-        at = field_of(msr)
+        at = field_of(cpu, msr)
         if at == -1:
-            at = plain_field_of(msr)
+            at = plain_field_of(cpu, msr)
         if at != -1:
             value = ld64(cpu + at)
         elif msr == EFER_MSR:
@@ -270,7 +275,8 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
     @inner
     def write_efer(cpu, value):
         old = ld64(cpu + EFER)
-        if value & ~EFER_BITS or ((old ^ value) & EFER_LME and ld64(cpu + CR0) & CR0_PG):
+        allowed = EFER_BITS if ld64(cpu + st.HAS_LONG_MODE) else EFER_BITS_32
+        if value & ~allowed or ((old ^ value) & EFER_LME and ld64(cpu + CR0) & CR0_PG):
             return fault(cpu, GP, 0)
         st64(cpu + EFER, (value & ~EFER_LMA) | (old & EFER_LMA))
         if (old ^ value) & EFER_NXE:
@@ -281,7 +287,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
     def write_msr(cpu, value):
         """WRMSR to the MSR that ECX names."""
         msr = ld32(cpu + RCX)
-        at, plain = field_of(msr), plain_field_of(msr)
+        at, plain = field_of(cpu, msr), plain_field_of(cpu, msr)
         if at != -1:
             if canonical(value):
                 st64(cpu + at, value)

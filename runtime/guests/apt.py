@@ -1,4 +1,8 @@
-"""Packages from Debian by its own tools (apt-cache, apt-get download): no root needed, hashes checked by apt."""
+"""Packages from Debian by its own tools (apt-cache, apt-get download): no root needed, hashes checked by apt.
+
+An architecture that is not the host's own gets a package index of its own in a directory of ours, so that the host's
+configuration is neither needed for it nor changed.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +33,36 @@ def _run(command: list[str], where: Path | None = None) -> subprocess.CompletedP
         raise GuestError(f"{command[0]} is not there: guests are built from Debian packages, on Debian") from None
 
 
-def concrete(metapackage: str, architecture: str) -> str:
+def _reasons(answer: subprocess.CompletedProcess[str]) -> list[str]:
+    """What apt says went wrong."""
+    return [line.removeprefix("E: ") for line in answer.stderr.splitlines() if line.startswith("E: ")]
+
+
+def index_options(architecture: str, folder: Path) -> tuple[str, ...]:
+    """Options for apt's commands that make it know the packages of ``architecture``: none for the host's own.
+
+    Otherwise an index is downloaded into the new directory ``folder``. It need not be complete: mirrors can be out of
+    step for one suite of several. GuestError when there is none at all.
+    """
+    if _run(["dpkg", "--print-architecture"]).stdout.strip() == architecture:
+        return ()
+    for part in ("state/lists/partial", "cache/archives/partial"):
+        (folder / part).mkdir(parents=True)
+    settings = (
+        f"APT::Architecture={architecture}", f"APT::Architectures::={architecture}", f"Dir::State={folder}/state",
+        "Dir::State::status=/dev/null", f"Dir::Cache={folder}/cache",
+    )  # fmt: skip
+    options = tuple(word for setting in settings for word in ("-o", setting))
+    answer = _run(["apt-get", "update", "-q", *options])
+    if not any((folder / "state/lists").glob("*_Packages*")):
+        reason = (_reasons(answer) or ["apt-get update failed"])[0]
+        raise GuestError(f"cannot have Debian's package index for {architecture} ({reason})")
+    return options
+
+
+def concrete(metapackage: str, architecture: str, options: tuple[str, ...] = ()) -> str:
     """The package that ``metapackage`` stands for now, e.g. linux-image-amd64 -> linux-image-6.1.0-56-amd64."""
-    answer = _run(["apt-cache", "depends", "--important", f"{metapackage}:{architecture}"])
+    answer = _run(["apt-cache", "depends", "--important", *options, f"{metapackage}:{architecture}"])
     for line in answer.stdout.splitlines():
         kind, _, name = line.strip().partition(": ")
         if kind == "Depends":
@@ -39,14 +70,13 @@ def concrete(metapackage: str, architecture: str) -> str:
     raise GuestError(f"apt knows no package {metapackage} for {architecture}; {_REFRESH}")
 
 
-def download(name: str, architecture: str, into: Path) -> Package:
+def download(name: str, architecture: str, into: Path, options: tuple[str, ...] = ()) -> Package:
     """Download ``name`` into the directory ``into``. GuestError with apt's own reason when that fails."""
     into.mkdir()
-    done = _run(["apt-get", "download", "-q", f"{name}:{architecture}"], where=into)
+    done = _run(["apt-get", "download", "-q", *options, f"{name}:{architecture}"], where=into)
     found = sorted(into.glob("*.deb"))
     if done.returncode or len(found) != 1:
-        reasons = [line.removeprefix("E: ") for line in done.stderr.splitlines() if line.startswith("E: ")]
-        reason = reasons[0] if reasons else "apt-get download failed"
+        reason = (_reasons(done) or ["apt-get download failed"])[0]
         raise GuestError(f"cannot download {name} ({reason}); {_REFRESH}")
     version = found[0].name.split("_")[1].replace("%3a", ":")
     return Package(name, version, found[0])

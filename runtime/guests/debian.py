@@ -48,10 +48,14 @@ class Recipe:
 
 _PC = "Debian's kernel for PCs, a busybox shell on the serial console"
 _CLOUD = "Debian's kernel for cloud machines, a shell likewise; boots in half the time"
+_PC_32 = "Debian's kernel for 32-bit PCs without PAE, a shell likewise"
+_PC_PAE = "Debian's kernel for 32-bit PCs with PAE, a shell likewise"
 
 RECIPES = {
     "debian-x86_64": Recipe("x86_64", "amd64", "linux-image-amd64", "ttyS0", _PC),
     "debian-cloud-x86_64": Recipe("x86_64", "amd64", "linux-image-cloud-amd64", "ttyS0", _CLOUD),
+    "debian-i386": Recipe("i386", "i386", "linux-image-686", "ttyS0", _PC_32),
+    "debian-i386-pae": Recipe("i386", "i386", "linux-image-686-pae", "ttyS0", _PC_PAE),
 }
 
 
@@ -81,9 +85,11 @@ class Built:
 
 def build(recipe: Recipe, workspace: Path) -> Built:
     """Download and unpack under the empty directory ``workspace``. GuestError says in one line why that failed."""
-    name = apt.concrete(recipe.kernel, recipe.architecture)
-    kernel = apt.download(name, recipe.architecture, workspace / "kernel")
-    busybox = apt.download("busybox-static", recipe.architecture, workspace / "busybox")
+    architecture = recipe.architecture
+    options = apt.index_options(architecture, workspace / "apt")
+    name = apt.concrete(recipe.kernel, architecture, options)
+    kernel = apt.download(name, architecture, workspace / "kernel", options)
+    busybox = apt.download("busybox-static", architecture, workspace / "busybox", options)
     image = deb.extract_first(kernel.path, lambda path: path.startswith("boot/vmlinuz-"))
     program = deb.extract_first(busybox.path, lambda path: path in ("bin/busybox", "usr/bin/busybox"))
     return Built(image, initramfs(program), tuple(f"{package.name} {package.version}" for package in (kernel, busybox)))

@@ -24,7 +24,9 @@ def load_guest(config: MachineConfig, ram: memoryview, board: Any, cpu: Any) -> 
                 raise ConfigError("an ELF kernel takes no --initrd")
             cpu.enter_flat32(load_elf(ram, kernel, config.append))
         else:
-            cpu.enter_linux64(load_linux(ram, kernel, initrd, config.append, rsdp=rsdp))
+            wide = config.arch == "x86_64"
+            enter = cpu.enter_linux64 if wide else cpu.enter_linux32
+            enter(load_linux(ram, kernel, initrd, config.append, rsdp=rsdp, wide=wide))
     except ConfigError:
         raise
     except ValueError as error:

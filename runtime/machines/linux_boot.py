@@ -1,4 +1,4 @@
-"""Loads a Linux kernel without firmware: the boot protocol's 64-bit entry (boot protocol 2.12 and later)."""
+"""Loads a Linux kernel without firmware: the boot protocol's 64-bit and 32-bit entries (protocol 2.12 and later)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from runtime.machines.memory_map import EXTENDED, e820, ram_ranges
 GDT, BOOT_PARAMS, PAGE_TABLES, COMMAND_LINE = 0x6000, 0x7000, 0x9000, 0x20000
 STACK_TOP = 0x6000
 CODE_SELECTOR, DATA_SELECTOR = 0x10, 0x18
-_GDT_ENTRIES = (0, 0, 0x00AF9A00_0000FFFF, 0x00CF9200_0000FFFF)
+_CODE_64, _CODE_32, _DATA = 0x00AF9A00_0000FFFF, 0x00CF9A00_0000FFFF, 0x00CF9200_0000FFFF
+_GDT_LIMIT = 4 * 8 - 1
 
 _PROTOCOL_2_12 = 0x20C
 _LOADED_HIGH, _CAN_USE_HEAP = 0x01, 0x80
@@ -24,12 +25,12 @@ PAGE = 4096
 
 @dataclass(frozen=True)
 class LinuxEntry:
-    """The processor state of the 64-bit entry: long mode, paging on, interrupts off, flat segments."""
+    """The processor state at entry: interrupts off, flat segments; 64-bit: long mode, paging on; 32-bit: paging off."""
 
     rip: int
     rsi: int  # boot_params
     rsp: int
-    cr3: int
+    cr3: int  # 0: the 32-bit entry
     gdt_base: int
     gdt_limit: int
     code_selector: int
@@ -50,15 +51,18 @@ class SetupHeader:
     init_size: int
 
 
-def parse_header(image: bytes) -> SetupHeader:
-    """Read the setup header; ValueError with one clear line if this is no kernel that can be entered in 64-bit mode."""
+def parse_header(image: bytes, wide: bool = True) -> SetupHeader:
+    """Read the setup header; ValueError with one clear line if this is no 64-bit (``wide``) or 32-bit kernel."""
     if len(image) < 0x400 or image[0x202:0x206] != b"HdrS" or image[0x1FE:0x200] != b"\x55\xaa":
         raise ValueError("not a Linux bzImage (no boot protocol header)")
     version, flags = unpack_from("<H", image, 0x206)[0], unpack_from("<H", image, 0x236)[0]
     if version < _PROTOCOL_2_12:
         raise ValueError(f"the kernel's boot protocol {version >> 8}.{version & 0xFF:02} is too old: 2.12 is needed")
-    if not flags & _XLF_KERNEL_64 or not image[0x211] & _LOADED_HIGH:
-        raise ValueError("the kernel has no 64-bit entry")
+    if not image[0x211] & _LOADED_HIGH:
+        raise ValueError("the kernel is not a bzImage (it wants to be loaded low)")
+    if bool(flags & _XLF_KERNEL_64) != wide:
+        raise ValueError("the kernel has no 64-bit entry: use --arch i386" if wide else
+                         "the kernel is a 64-bit one: use --arch x86_64")  # fmt: skip
     header = SetupHeader(
         setup_size=((image[_HEADER] or 4) + 1) * 512,
         header_end=0x202 + image[0x201],
@@ -141,13 +145,13 @@ def _boot_params(
 
 
 def load_linux(
-    ram: memoryview, kernel: bytes, initrd: bytes = b"", command_line: str = "", *, rsdp: int = 0
+    ram: memoryview, kernel: bytes, initrd: bytes = b"", command_line: str = "", *, rsdp: int = 0, wide: bool = True
 ) -> LinuxEntry:
     """Put ``kernel`` (a bzImage), ``initrd`` and all that the protocol asks for into ``ram``; how to start it.
 
-    ``rsdp`` is the address of the ACPI tables' root. ValueError with one clear line for what cannot be booted.
+    ``wide``: by its 64-bit entry, else by its 32-bit one. ``rsdp`` is the address of the ACPI tables' root. ValueError with one clear line for what cannot be booted.
     """
-    header = parse_header(kernel)
+    header = parse_header(kernel, wide)
     text = command_line.encode() + b"\0"
     if len(text) > header.command_line_size + 1:
         raise ValueError(f"the command line has {len(text) - 1} bytes, the kernel takes {header.command_line_size}")
@@ -164,17 +168,18 @@ def load_linux(
         (initrd_at, initrd),
         (COMMAND_LINE, text),
         (BOOT_PARAMS, params),
-        (GDT, pack("<4Q", *_GDT_ENTRIES)),
+        (GDT, pack("<4Q", 0, 0, _CODE_64 if wide else _CODE_32, _DATA)),
     ):
         ram[at : at + len(data)] = data
-    _write_page_tables(ram)
+    if wide:
+        _write_page_tables(ram)
     return LinuxEntry(
-        rip=address + _ENTRY_64,
+        rip=address + (_ENTRY_64 if wide else 0),
         rsi=BOOT_PARAMS,
         rsp=STACK_TOP,
-        cr3=PAGE_TABLES,
+        cr3=PAGE_TABLES if wide else 0,
         gdt_base=GDT,
-        gdt_limit=8 * len(_GDT_ENTRIES) - 1,
+        gdt_limit=_GDT_LIMIT,
         code_selector=CODE_SELECTOR,
         data_selector=DATA_SELECTOR,
     )

@@ -32,7 +32,7 @@ class PcMachine(BoardMachine):
     def build(self) -> None:
         self.board = PcBoard(self.clock, self.border, self.ram, self)
         self.io_read, self.io_write = self.board.io.read, self.board.io.write
-        self.cpu = X86Cpu(self.engine, self, self.config.shift)
+        self.cpu = X86Cpu(self.engine, self, self.config.shift, long_mode=self.config.arch == "x86_64")
 
     def load_guest(self) -> None:
         load_guest(self.config, self.ram, self.board, self.cpu)
