@@ -158,6 +158,16 @@ def test_page_tables_map_four_gigabytes_onto_themselves() -> None:
     assert (entry.code_selector, entry.data_selector) == (0x10, 0x18)
 
 
+def test_the_32_bit_entry() -> None:
+    ram = ram_of(64)
+    entry = load_linux(ram, fake_kernel(xloadflags=0), wide=False)
+    assert (entry.rip, entry.cr3) == (0x1000000, 0)
+    code, data = (unpack_from("<Q", ram, entry.gdt_base + s)[0] for s in (entry.code_selector, entry.data_selector))
+    assert (code, data) == (0x00CF9A000000FFFF, 0x00CF92000000FFFF)
+    with pytest.raises(ValueError, match="a 64-bit one: use --arch x86_64"):
+        load_linux(ram, fake_kernel(), wide=False)
+
+
 def test_kernel_is_moved_when_its_preferred_address_does_not_fit() -> None:
     ram = ram_of(40)
     assert load_linux(ram, fake_kernel()).rip == 0x200200
@@ -171,7 +181,7 @@ def test_kernel_is_moved_when_its_preferred_address_does_not_fit() -> None:
         (b"\x7fELF" + bytes(5000), b"", "", "not a Linux bzImage"),
         (b"", b"", "", "not a Linux bzImage"),
         (fake_kernel(version=0x20A), b"", "", "boot protocol 2.10 is too old"),
-        (fake_kernel(xloadflags=0), b"", "", "no 64-bit entry"),
+        (fake_kernel(xloadflags=0), b"", "", "no 64-bit entry: use --arch i386"),
         (fake_kernel(setup_sects=40), b"", "", "cut short"),
         (fake_kernel(), bytes(20 * MIB), "", "the initrd has 20971520 bytes, but only 16777216 bytes"),
         (fake_kernel(), b"", "x" * 2048, "the command line has 2048 bytes, the kernel takes 2047"),

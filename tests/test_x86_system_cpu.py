@@ -221,9 +221,28 @@ def test_cpuid_of_a_leaf_that_is_too_high_is_the_highest(machine: BareMachine) -
     assert [machine.cpu.get("gpr", n) for n in (0, 3, 1)] == [highest.eax, highest.ebx, highest.ecx]
 
 
-def test_cpuid_table_is_consistent() -> None:
-    found = {(leaf.leaf, leaf.subleaf): leaf for leaf in cpuid.table()}
-    assert len(found) == len(cpuid.table())
+@pytest.mark.parametrize(("msr", "value", "allowed"), [
+    (0xC0000080, 1 << 11, True), (0xC0000080, 1 << 8, False), (0xC0000080, 1, False), (0xC0000081, 0, False),
+    (0xC0000082, 0, False), (0xC0000100, 0, False), (0xC0000102, 0, False), (0xC0000103, 5, True), (0x176, 5, True),
+])  # fmt: skip
+def test_msrs_of_long_mode_are_not_there_without_it(machine: BareMachine, msr: int, value: int, allowed: bool) -> None:
+    """WRMSR, and RDMSR of those that are written."""
+    machine.cpu.set("has_long_mode", 0)
+    code = b"\xb9" + struct.pack("<I", msr) + b"\xb8" + struct.pack("<I", value) + bytes.fromhex("31d2 0f30 31c0 0f32")
+    run(machine, code + HLT)
+    if allowed:
+        assert machine.cpu.get("pc") == CODE + len(code) + 1
+        assert machine.cpu.get("gpr", 0) == value
+    else:
+        assert vector(machine) == 13
+
+
+@pytest.mark.parametrize("long_mode", [True, False])
+def test_cpuid_table_is_consistent(long_mode: bool) -> None:
+    leaves = cpuid.table(long_mode)
+    found = {(leaf.leaf, leaf.subleaf): leaf for leaf in leaves}
+    assert len(found) == len(leaves)
+    assert found[0x80000001, cpuid.ANY].edx >> 29 & 1 == long_mode
     assert found[0, cpuid.ANY].eax == max(leaf for leaf, _ in found if leaf < 0x80000000)
     assert found[0x80000000, cpuid.ANY].eax == max(leaf for leaf, _ in found)
     size = found[0x80000008, cpuid.ANY].eax

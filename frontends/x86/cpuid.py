@@ -1,8 +1,8 @@
 """The processor that CPUID announces: exactly what is there, SDM volume 2, CPUID.
 
-It is an in-order Intel one of 64 or 32 bits (family 6, model 0x1C). That is what jitrr is: it executes nothing speculatively,
-and operating systems that know so leave out page-table isolation and retpolines. Leaf 0x15 gives the TSC frequency, so
-that none is measured at boot, and the crystal is the clock of the local APIC's timer as well.
+It is an in-order Intel one of 64 or 32 bits (family 6, model 0x1C). That is what jitrr is: it executes nothing
+speculatively, and operating systems that know so leave out page-table isolation and retpolines. Leaf 0x15 gives the TSC
+frequency, so that none is measured at boot, and the crystal is the clock of the local APIC's timer as well.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from jitrr.engine.layout import new_layout
 LAYOUT = new_layout()
 _add = LAYOUT.add
 
-#: Configuration, not state: TSC ticks per instruction (log2), the processor's CPUID table (see cpuid.py), and whether it
-#: has long mode (0 or 1).
+#: Configuration, not state: TSC ticks per instruction (log2), the processor's CPUID table (see cpuid.py), and
+#: whether it has long mode (0 or 1).
 TSC_SHIFT, CPUID_TABLE, CPUID_COUNT = _add("tsc_shift"), _add("cpuid_table"), _add("cpuid_count")
 HAS_LONG_MODE = _add("has_long_mode")
 

@@ -149,7 +149,8 @@ def load_linux(
 ) -> LinuxEntry:
     """Put ``kernel`` (a bzImage), ``initrd`` and all that the protocol asks for into ``ram``; how to start it.
 
-    ``wide``: by its 64-bit entry, else by its 32-bit one. ``rsdp`` is the address of the ACPI tables' root. ValueError with one clear line for what cannot be booted.
+    ``wide``: by its 64-bit entry, else by its 32-bit one. ``rsdp`` is the address of the ACPI tables' root.
+    ValueError with one clear line for what cannot be booted.
     """
     header = parse_header(kernel, wide)
     text = command_line.encode() + b"\0"
