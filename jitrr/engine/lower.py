@@ -88,7 +88,9 @@ def to_ir(symbol: str, function: Callable[..., int]) -> list[str]:
     with target_override("cpu"):
         name, texts = _Compiler(typing, target, None, arguments, types.int64, flags, {}).text(function)
     body = f"{symbol}.body"
-    return [text.replace(name, body) for text in texts] + [_wrapper(symbol, body, count)]
+    # numba promises LLVM that signed arithmetic does not overflow; helpers are written for arithmetic that wraps.
+    texts = [text.replace(name, body).replace(" nsw ", " ") for text in texts]
+    return [*texts, _wrapper(symbol, body, count)]
 
 
 def _wrapper(name: str, body: str, count: int) -> str:
