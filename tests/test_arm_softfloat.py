@@ -80,8 +80,8 @@ def any_number(rng: random.Random, n: int) -> int:
     """Random bits, with exponents mostly near the middle or an end, and fractions often short."""
     e_bits, f_bits = ref.SHAPE[n]
     bias, top = (1 << (e_bits - 1)) - 1, (1 << e_bits) - 1
-    exponent = rng.choice([rng.randrange(top + 1), bias + rng.randint(-3, 3), rng.randint(0, 3), top - rng.randint(0, 3),
-                           bias + rng.randint(-f_bits - 2, f_bits + 2)])  # fmt: skip
+    exponent = rng.choice([rng.randrange(top + 1), bias + rng.randint(-3, 3), rng.randint(0, 3),
+                           top - rng.randint(0, 3), bias + rng.randint(-f_bits - 2, f_bits + 2)])  # fmt: skip
     fraction = rng.choice([rng.getrandbits(f_bits), rng.getrandbits(5) << f_bits - 5, rng.getrandbits(4),
                            (1 << f_bits) - 1 - rng.getrandbits(3)])  # fmt: skip
     return rng.getrandbits(1) << n - 1 | max(0, min(exponent, top)) << f_bits | fraction

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from frontends.arm import fpcodes as fc
 from frontends.arm import state as st
-from frontends.arm.fpcodes import AHP, DN, DZC, FZ, IOC, IXC, RMODE_AT, RN, RZ, UFC
+from frontends.arm.fpcodes import AHP, DN, DZC, FZ, IOC, IXC, RMODE_AT, RZ, UFC
 from frontends.arm.softfloat import (
     INFINITE,
     QUIET,
@@ -225,7 +225,7 @@ def compare_mask(cpu, control, op, x1, x2):
     found = fp_compare(cpu, control, 32, x1, x2, 0 if op == CEQ else 1)
     if op == CEQ:
         return mask_of(found == 6)
-    if op == CGE or op == ACGE:
+    if op in (CGE, ACGE):
         return mask_of(found == 6 or found == 2)
     return mask_of(found == 2)
 
@@ -233,15 +233,15 @@ def compare_mask(cpu, control, op, x1, x2):
 @inner
 def two(cpu, control, op, n, x1, x2):
     """An operation of two operands."""
-    if op == ADD or op == SUB:
+    if op in (ADD, SUB):
         return fp_add(cpu, control, n, x1, x2, 1 if op == SUB else 0)
     if op == MUL:
         return fp_mul(cpu, control, n, x1, x2)
     if op == DIV:
         return fp_div(cpu, control, n, x1, x2)
-    if op == MAX or op == MIN:
+    if op in (MAX, MIN):
         return fp_max(cpu, control, n, x1, x2, 1 if op == MIN else 0)
-    if op == RECPS or op == RSQRTS:
+    if op in (RECPS, RSQRTS):
         return fp_step(cpu, control, x1, x2, 1 if op == RSQRTS else 0)
     return compare_mask(cpu, control, op, x1, x2)
 
