@@ -39,13 +39,9 @@ DFSR, IFSR, DFAR, IFAR, PAR = _add("dfsr"), _add("ifsr"), _add("dfar"), _add("if
 ADFSR, AIFSR = _add("adfsr"), _add("aifsr")
 MAIR0, MAIR1 = _add("mair0"), _add("mair1")  # also PRRR and NMRR
 AMAIR0, AMAIR1 = _add("amair0"), _add("amair1")
-VBAR, CONTEXTIDR, FCSEIDR = _add("vbar"), _add("contextidr"), _add("fcseidr")
+VBAR, CONTEXTIDR = _add("vbar"), _add("contextidr")
 TPIDRURW, TPIDRURO, TPIDRPRW = _add("tpidrurw"), _add("tpidruro"), _add("tpidrprw")
-CSSELR, L2CTLR = _add("csselr"), _add("l2ctlr")
-CNTKCTL = _add("cntkctl")
-PMCR, PMCNTENSET, PMOVSR, PMSELR, PMUSERENR, PMINTENSET, PMCCNTR = (
-    _add(n) for n in ("pmcr", "pmcntenset", "pmovsr", "pmselr", "pmuserenr", "pmintenset", "pmccntr")
-)
+CSSELR, L2CTLR, CNTFRQ, CNTKCTL = _add("csselr"), _add("l2ctlr"), _add("cntfrq"), _add("cntkctl")
 #: The local monitor: 0 open, else the size of the exclusive load; its physical address.
 EXCLUSIVE, EXCLUSIVE_ADDRESS = _add("exclusive"), _add("exclusive_address")
 

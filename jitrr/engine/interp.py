@@ -254,10 +254,11 @@ def machinery(frontend: Frontend, helpers: dict[str, int]) -> str:
     emit_exit(e, Exit.TRANSLATE)
     out.append(function("lookup_slow", e))
 
-    # deliver_now: an exception is pending, pc and ic are exact
+    # deliver_now: an exception is pending, pc and ic are exact (a front end may count it as an instruction)
     e = new()
     e.set("ic", e.ic)
     status = e.call_raw("deliver")
+    e.ic = e.get("ic")
     good, bad = e.label(), e.label()
     e.line(f" br i1 {e.icmp('eq', 64, status, 0)}, label %{good}, label %{bad}, {LIKELY}\n{good}:")
     e.tail("%ip", "@resume")

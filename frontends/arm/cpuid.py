@@ -1,0 +1,23 @@
+"""What the processor says it is: a Cortex-A15 r2p1 (DDI 0438) without the Security and Virtualization Extensions,
+ThumbEE, debug, trace and performance monitors. The feature registers announce exactly what is there (DDI 0406C, B4.1).
+"""
+
+from __future__ import annotations
+
+MIDR, CTR, MPIDR = 0x412FC0F1, 0x8444C004, 0x80000000
+#: A32, T32, trivial Jazelle; the generic timer.
+ID_PFR0, ID_PFR1 = 0x00000131, 0x00010001
+#: No debug, trace or performance monitors.
+ID_DFR0, ID_AFR0 = 0, 0
+#: VMSAv7 with PXN and long descriptors; supersections; 40-bit physical addresses; coherent walks.
+ID_MMFR = (0x10201105, 0x20000000, 0x01240000, 0x02102211)
+#: SDIV and UDIV in both sets; no SWP, SMC or ThumbEE; the rest as the Cortex-A15 has it.
+ID_ISAR = (0x02101110, 0x13112111, 0x21232041, 0x01112131, 0x00010142, 0)
+#: Two levels of caches: 32 KiB of data and of instructions, 4 MiB for both.
+CLIDR = 0x0A200023
+CCSIDR = {0: 0x701FE00A, 1: 0x201FE00A, 2: 0x711FE07A}
+#: SCTLR after reset: what is always 1, and barriers by CP15 allowed.
+SCTLR_RESET = 0x00C50078
+#: Of the generic timer's counter, in Hz: one tick is 1 << COUNTER_SHIFT virtual ns.
+COUNTER_SHIFT = 4
+COUNTER_HZ = 1_000_000_000 >> COUNTER_SHIFT
