@@ -240,7 +240,7 @@ class BoardMachine:
             end = deadline
         if event is not None and event < end:
             end = event
-        if self.waiting and self.in_shadow(now):
+        if (self.waiting or self._nmi) and self.in_shadow(now):
             end = now + 1
             self.words[self._at_irq] = 0
         self._budget_end = end = max(end, now + 1)
@@ -251,7 +251,7 @@ class BoardMachine:
             return Stop(StopReason.CRASHED, self.icount, str(error))
         self._boundary = reason in (Exit.BUDGET, Exit.HALT)
         if reason == Exit.HALT:
-            self.halted = True
+            self.halted = not self.in_shadow(self.icount)
         elif reason == Exit.MISSING:
             return Stop(StopReason.CRASHED, self.icount, self.cpu.describe_missing())
         elif reason == Exit.SHUTDOWN:
@@ -259,7 +259,7 @@ class BoardMachine:
         return None
 
     def in_shadow(self, now: int) -> bool:
-        """Interrupts are held off for one instruction."""
+        """Interrupts are held off for one instruction (or what goes before them)."""
         return self.words[self._at_shadow] == now
 
     def _idle(self, now: int, icount: int) -> None:

@@ -11,7 +11,7 @@ O_PC, O_IC, O_LIMIT, O_NOW = (st.LAYOUT[n] for n in ("pc", "ic", "limit", "icoun
 O_MODE, O_BASE, O_WRAP = st.LAYOUT["mode"], st.LAYOUT["code_base"], st.LAYOUT["linear_mask"]
 O_EPOCH, O_KEY, O_TLB, O_TLB_BASE = (st.LAYOUT[n] for n in ("jc_epoch", "jc_key", "tlb", "tlb_base"))
 CC_OP, CC_A, CC_B, CC_RES, EFLAGS = st.CC_OP, st.CC_A, st.CC_B, st.CC_RES, st.EFLAGS
-CR0, CR4, EFER = st.CR0, st.CR4, st.EFER
+CR0, CR4, EFER, DR7 = st.CR0, st.CR4, st.EFER, st.DR + 56
 SEL, BASE, LIMIT, ATTR = st.SEG_SEL, st.SEG_BASE, st.SEG_LIMIT, st.SEG_ATTR
 
 DB, UD, DOUBLE, TS, NP, SS_FAULT, GP, PF_FAULT, ALIGNMENT = 1, 6, 8, 10, 11, 12, 13, 14, 17
@@ -76,7 +76,7 @@ def get_flags(cpu):
 
 @inner
 def set_flags(cpu, value):
-    """RFLAGS as a whole; reserved bits are fixed, RF is never kept (no instruction breakpoint needs it)."""
+    """RFLAGS as a whole; reserved bits are fixed, RF is not kept (only IRET sets it: debug.return_flags)."""
     st64(cpu + EFLAGS, (value & WRITABLE_FLAGS) | 2)
     st64(cpu + CC_OP, st.CC_EFL)
     return st64(cpu + CC_A, value & st.ARITH)
@@ -124,6 +124,21 @@ def flat(cpu, seg, code):
     return attr & 0x9A == 0x9A if code else attr & 0x9E == 0x92
 
 
+@inner
+def armed(cpu, number):
+    """R/W of a debug register that DR7 enables, -1 of one it does not."""
+    dr7 = ld64(cpu + DR7)
+    return lsr(dr7, 16 + 4 * number) & 3 if lsr(dr7, 2 * number) & 3 else -1
+
+
+@inner
+def executes(cpu):
+    """Whether an instruction breakpoint is enabled."""
+    if ld64(cpu + DR7) & 0xFF == 0:
+        return False
+    return armed(cpu, 0) == 0 or armed(cpu, 1) == 0 or armed(cpu, 2) == 0 or armed(cpu, 3) == 0
+
+
 @helper
 def update_mode(cpu):
     """Recompute what translation, addressing and privilege depend on; call after any change of it. Returns 0."""
@@ -144,7 +159,7 @@ def update_mode(cpu):
     unmasked = lsr(ld64(cpu + st.MXCSR), 32)
     if cr0 & (CR0_EM | CR0_TS) or ld64(cpu + CR4) & CR4_OSFXSR == 0 or unmasked != 0:
         mode |= st.MODE_NOFPU
-    if flags & st.TF:
+    if flags & st.TF or ld64(cpu + st.DEBUG_HITS) != 0 or executes(cpu):
         mode |= st.MODE_TRAP
     if ld64(cpu + O_BASE) != base or ld64(cpu + O_WRAP) != wrap:
         st64(cpu + O_BASE, base)

@@ -21,7 +21,8 @@ FIELDS = (
     "gpr", "seg_sel", "seg_base", "seg_limit", "seg_attr", "gdtr_base", "gdtr_limit", "idtr_base", "idtr_limit",
     "cr0", "cr2", "cr3", "cr4", "dr", "efer", "star", "lstar", "cstar", "sfmask", "kernel_gs_base", "sysenter_cs",
     "sysenter_esp", "sysenter_eip", "pat", "tsc_aux", "tsc_offset", "misc_enable", "pdpte", "nmi_blocked",
-    "trap_pending", "xmm", "mxcsr", "fpr", "fcw", "fsw", "ftop", "ftag", "fop", "fip", "fcs", "fdp", "fds",
+    "debug_hits", "debug_at", "mov_ss", "xmm", "mxcsr", "fpr", "fcw", "fsw", "ftop", "ftag", "fop", "fip", "fcs", "fdp",
+    "fds",
 )  # fmt: skip
 #: Fields from GPR on that are not architectural: lazy flags (RFLAGS has them) and scratch registers.
 TEMPORARY = ("cc_op", "cc_a", "cc_b", "cc_res", "eflags", "t", "v", "ftmp")
@@ -115,7 +116,7 @@ class X86Cpu:
         """After architectural state was written from here."""
         self.set("exc_vector", MASK64)
         self.engine.call("flush_tlb")
-        self.engine.call("update_mode")
+        self.engine.call("arm")
 
     # -- reset and entry ----------------------------------------------------------------------------------------------
     def reset(self) -> None:
@@ -136,7 +137,7 @@ class X86Cpu:
         self.set("gpr", cpuid.SIGNATURE, 2)
         for name, value in (
             ("cr0", 0x60000010), ("gdtr_limit", 0xFFFF), ("idtr_limit", 0xFFFF), ("pat", PAT_RESET), ("mxcsr", 0x1F80),
-            ("fcw", 0x40), ("misc_enable", FAST_STRINGS), ("shadow", MASK64),
+            ("fcw", 0x40), ("misc_enable", FAST_STRINGS), ("shadow", MASK64), ("mov_ss", MASK64),
         ):  # fmt: skip
             self.set(name, value)
         self.set("dr", 0xFFFF0FF0, 6)
@@ -187,6 +188,11 @@ class X86Cpu:
     def interrupts_enabled(self) -> bool:
         """EFLAGS.IF; the shadow of STI and MOV SS is in field ``shadow``."""
         return bool(self.get("eflags") & st.IF)
+
+    @property
+    def trap_due(self) -> bool:
+        """#DB comes before the next instruction, and before interrupts."""
+        return bool(self.get("debug_hits")) and self.get("mov_ss") != self.engine.icount
 
     @property
     def nmi_blocked(self) -> bool:

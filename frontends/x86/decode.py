@@ -40,9 +40,10 @@ def decoder(bits: int) -> capstone.Cs:
     return cs
 
 
-def undefined() -> list[UOp]:
+def undefined(mode: int) -> list[UOp]:
     """#UD."""
-    return [UOp("x86_undefined"), UOp("dispatch")]
+    before = [UOp("x86_trap")] if mode & st.MODE_TRAP else []
+    return [*before, UOp("x86_undefined"), UOp("dispatch")]
 
 
 def lift(code: bytes, mode: int, symbolic_disp: bool, symbolic_imm: bool) -> Template:
@@ -50,7 +51,7 @@ def lift(code: bytes, mode: int, symbolic_disp: bool, symbolic_imm: bool) -> Tem
     bits = (16, 32, 64)[mode & 3]
     found = next(decoder(bits).disasm(code, 0, 1), None)
     if found is None:
-        return Template(undefined(), True, 0, "(undefined)")
+        return Template(undefined(mode), True, 0, "(undefined)")
     text = f"{found.mnemonic} {found.op_str}".strip()
     insn = Insn(found, mode, symbolic_disp, symbolic_imm)
     lifter = LIFTERS.get(insn.name)
@@ -59,7 +60,7 @@ def lift(code: bytes, mode: int, symbolic_disp: bool, symbolic_imm: bool) -> Tem
             return _without_lifter(insn, found.size, text)
         lifter(insn)
     except Undefined:
-        return Template(undefined(), True, found.size, text)
+        return Template(undefined(mode), True, found.size, text)
     if mode & st.MODE_TRAP:
         insn.uops.insert(0, UOp("x86_trap"))
         if not insn.ends:
@@ -71,4 +72,4 @@ def _without_lifter(insn: Insn, size: int, text: str) -> Template:
     """#UD for what CPUID does not announce; a report for what it does and is not there."""
     if all(g in ANNOUNCED_GROUPS for g in insn.cs.groups):
         return Template([UOp("missing")], True, size, text)
-    return Template(undefined(), True, size, text)
+    return Template(undefined(insn.mode), True, size, text)

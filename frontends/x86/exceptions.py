@@ -50,6 +50,7 @@ from frontends.x86.common import (
     set_segment,
     update_mode,
 )
+from frontends.x86.debug import TRAP, deliver_debug, due, forget_step, return_flags
 from frontends.x86.segments import (
     CODE,
     CONFORMING_OR_DOWN,
@@ -67,17 +68,17 @@ from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
 CS, SS, DS, ES, FS, GS, TR = st.CS, st.SS, st.DS, st.ES, st.FS, st.GS, st.TR
 CR2, IDTR_BASE, IDTR_LIMIT = st.CR2, st.IDTR_BASE, st.IDTR_LIMIT
-O_NMI, O_TRAP, O_LEAVE, DR6 = st.NMI_BLOCKED, st.TRAP_PENDING, st.LAYOUT["leave"], st.DR + 48
-#: A vector of ``deliver`` that is an external interrupt's, and the error code that marks a single-step trap.
-EXTERNAL, SINGLE_STEP = 256, -2
-DR6_BS = 0x4000
+DEBUG_HITS, DEBUG_AT, MOV_SS = st.DEBUG_HITS, st.DEBUG_AT, st.MOV_SS
+O_NMI, O_LEAVE = st.NMI_BLOCKED, st.LAYOUT["leave"]
+#: A vector of ``deliver`` that is an external interrupt's.
+EXTERNAL = 256
 #: Exceptions (bit n: vector n) whose pushed flags have RF set: the faults.
 FAULTS = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 0x7C00 | 1 << 16 | 1 << 17 | 1 << 19
 #: Contributory exceptions: a second one, or one during a page fault, is a double fault.
 CONTRIBUTORY = 1 << 0 | 0x3C00
 #: Flags cleared on entry through an interrupt gate; a trap gate leaves IF.
 CLEARED = st.TF | NT | RF | VM
-HARDWARE, SOFTWARE, IF_OVERFLOW, STEP_END = 0, 1, 2, 3
+HARDWARE, SOFTWARE, IF_OVERFLOW = 0, 1, 2
 
 
 def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
@@ -330,19 +331,25 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         """Deliver what is pending in ``exc_vector`` at ``pc``: an exception, or an interrupt (EXTERNAL + vector).
 
         Exceptions on the way are delivered instead or become a double fault. 0, or 1: triple fault."""
-        st64(cpu + O_NOW, ld64(cpu + O_LIMIT) - ld64(cpu + O_IC))
-        vector, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
-        if error == SINGLE_STEP:
-            st64(cpu + DR6, ld64(cpu + DR6) | DR6_BS)
+        now = ld64(cpu + O_LIMIT) - ld64(cpu + O_IC)
+        st64(cpu + O_NOW, now)
+        vector, error, rf = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR), 0
+        if vector < EXTERNAL and error != TRAP:
+            if due(cpu, now):
+                vector, error = DB, TRAP  # what is pending will be again
+            elif ld64(cpu + DEBUG_AT) == now:
+                st64(cpu + DEBUG_HITS, 0)  # of an instruction that has not come to its end
+        if vector == DB:
+            rf = deliver_debug(cpu, error)
             error = -1
         while True:
             st64(cpu + O_VECTOR, -1)
-            if vector < EXTERNAL:
-                st64(cpu + O_TRAP, 0)
             if vector == PF_FAULT:
                 st64(cpu + CR2, ld64(cpu + O_ADDRESS))
-            enter(cpu, vector & 255, error, HARDWARE, RF if is_in(FAULTS, vector) else 0, ld64(cpu + O_PC))
+            enter(cpu, vector & 255, error, HARDWARE, RF if is_in(FAULTS, vector) else rf, ld64(cpu + O_PC))
             if not pending(cpu):
+                st64(cpu + DEBUG_AT, -1)
+                st64(cpu + MOV_SS, -1)
                 return 0
             if vector == DOUBLE:
                 st64(cpu + O_VECTOR, -1)
@@ -352,27 +359,17 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             else:
                 vector, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
 
-    @inner
-    def step_end(cpu, next_pc):
-        """#DB after an instruction that ran with TF set and has cleared it."""
-        st64(cpu + DR6, ld64(cpu + DR6) | DR6_BS)
-        st64(cpu + O_TRAP, 0)
-        return enter(cpu, DB, -1, HARDWARE, 0, next_pc)
-
     @helper
     def soft_interrupt(cpu, vector, next_pc, kind):
-        """INT n, INT3 (SOFTWARE), INTO (IF_OVERFLOW), INT1 (HARDWARE: no check of the gate's privilege);
-        the end of a POPF that ran with TF set (STEP_END)."""
+        """INT n, INT3 (SOFTWARE), INTO (IF_OVERFLOW), INT1 (HARDWARE: no check of the gate's privilege)."""
         flags = get_flags(cpu)
-        if (kind == IF_OVERFLOW and flags & st.OF == 0) or (kind == STEP_END and flags & st.TF):
+        if kind == IF_OVERFLOW and flags & st.OF == 0:
             st64(cpu + O_PC, next_pc)
-        elif kind == STEP_END:
-            step_end(cpu, next_pc)
         elif flags & VM and flags & IOPL != IOPL and vector != 1 and vector != 3 and vector != 4:
             fault(cpu, GP, 0)
         else:
+            forget_step(cpu)
             enter(cpu, vector, -1, SOFTWARE if kind else HARDWARE, 0, next_pc)
-            st64(cpu + O_TRAP, 0)
         return done(cpu)
 
     # -- IRET ---------------------------------------------------------------------------------------------------------
@@ -398,7 +395,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             return -1
         flags = merged_flags(cpu, value, size, cpl(cpu))
         set_rsp(cpu, ld64(cpu + RSP) + 3 * size)
-        set_flags(cpu, flags)
+        return_flags(cpu, flags)
         return enter_real(cpu, selector, offset)
 
     @inner
@@ -412,7 +409,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         ss, es, ds, fs, gs = (
             peek(cpu, 16, 4), peek(cpu, 20, 4), peek(cpu, 24, 4), peek(cpu, 28, 4), peek(cpu, 32, 4),
         )  # fmt: skip
-        set_flags(cpu, flags)
+        return_flags(cpu, flags)
         load_real(cpu, SS, ss & 0xFFFF)
         load_real(cpu, ES, es & 0xFFFF)
         load_real(cpu, DS, ds & 0xFFFF)
@@ -437,7 +434,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         flags = merged_flags(cpu, value, size, level)
         if selector & 3 == level and not long_mode:
             set_rsp(cpu, ld64(cpu + RSP) + 3 * size)
-            set_flags(cpu, flags)
+            return_flags(cpu, flags)
             return enter_code(cpu, selector, d, offset)
         sp, stack_selector = peek(cpu, 3 * size, size), peek(cpu, 4 * size, size) & 0xFFFF
         if pending(cpu):
@@ -446,13 +443,12 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         stack = return_stack(cpu, stack_selector, selector & 3, to64)
         if pending(cpu):
             return -1
-        set_flags(cpu, flags)
+        return_flags(cpu, flags)
         return leave_to(cpu, selector, d, offset, stack_selector, stack, sp)
 
     @helper
     def iret(cpu, bits):
         """IRET; ``bits``: operand size."""
-        stepping = ld64(cpu + EFLAGS) & st.TF
         if is_real(cpu):
             iret_real(cpu, bits >> 3)
         else:
@@ -460,8 +456,6 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         if not pending(cpu) and ld64(cpu + O_NMI) != 0:
             st64(cpu + O_NMI, 0)
             st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)  # another NMI may be waiting
-        if stepping and ld64(cpu + EFLAGS) & st.TF == 0 and not pending(cpu):
-            step_end(cpu, ld64(cpu + O_PC))
         return done(cpu)
 
     return SimpleNamespace(merged_flags=merged_flags)

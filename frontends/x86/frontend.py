@@ -57,7 +57,7 @@ class X86Frontend:
         """An instruction the splitter does not take (longer than 15 bytes or cut off by an unmapped page): #UD."""
         from frontends.x86.decode import undefined
 
-        return undefined(), len(code)
+        return undefined(mode), len(code)
 
     def peek(self, engine: Any, linear: int) -> int | None:
         """Place of code at a linear address, or None where no RAM is mapped; the guest cannot notice."""

@@ -74,7 +74,7 @@ def reset(cpu):
 
 def build(mmu: SimpleNamespace) -> None:
     """Declare the helpers."""
-    load_as, store_as, finish, is_user = mmu.load_as, mmu.store_as, mmu.finish, mmu.is_user
+    load_as, store_as, finish, is_user = mmu.load_data, mmu.store_data, mmu.finish, mmu.is_user
     translate, translate_last = mmu.translate, mmu.translate_last
     O_WRAP, O_BASE = st.LAYOUT["linear_mask"], st.LAYOUT["code_base"]
     DS_BASE = st.seg_base(st.DS)

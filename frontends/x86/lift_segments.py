@@ -48,7 +48,16 @@ def iret(i: Insn) -> None:
 
 
 # -- segment registers -----------------------------------------------------------------------------------------------
-row("x86_shadow", "", lambda e: e.set("shadow", e.bin("add", 64, e.icount_here(), 1)))
+
+
+def _shadow(e: Any) -> None:
+    """Interrupts and debug exceptions wait for one instruction more."""
+    after = e.bin("add", 64, e.icount_here(), 1)
+    e.set("shadow", after)
+    e.set("mov_ss", after)
+
+
+row("x86_shadow", "", _shadow)
 row("x86_load_seg", "a64 i64", lambda e, a, i: e.helper("load_seg", i, a), cold=True)
 row("x86_load_system", "a64 i64", lambda e, a, i: e.helper("load_system_seg", i, a), cold=True)
 row("x86_segment_query", "d64 <- a64 i64", lambda e, a, i: e.helper("segment_query", i, a), cold=True)
@@ -75,7 +84,7 @@ rows("x86_keep_found{w}", (16, 64), "d{w} <- a{w} b64",
 
 
 def load_segment(i: Insn, segment: int, selector: int) -> None:
-    """Load a segment register; SS holds interrupts off for one instruction."""
+    """Load a segment register; SS holds interrupts and debug exceptions off for one instruction."""
     i.emit("x86_load_seg", 0, selector, imm=segment)
     if segment == SS:
         i.emit("x86_shadow")

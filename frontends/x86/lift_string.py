@@ -15,6 +15,7 @@ from frontends.x86.simd import lift_simd
 from jitrr.microops.table import P_HERE, Imm, row
 
 MOVS, STOS, LODS, SCAS, CMPS = range(5)
+RF = 1 << 16
 RAX, RCX, RSI, RDI = st.gpr(0), st.gpr(1), st.gpr(6), st.gpr(7)
 OPERATIONS = {"movs": MOVS, "stos": STOS, "lods": LODS, "scas": SCAS, "cmps": CMPS}
 SIZES = {"b": 8, "w": 16, "d": 32, "q": 64}
@@ -49,11 +50,18 @@ def _more(e: Any, w: int, count: str, wanted: str | None) -> str:
     return e.bin("and", 1, more, condition(e, wanted)) if wanted else str(more)
 
 
+def resume_again(e: Any, more: str) -> None:
+    """RF is set between two iterations, and so an instruction breakpoint ends none but the first (SDM volume 3,
+    17.3.1.1)."""
+    e.set("eflags", e.bin("or", 64, e.get("eflags"), e.select(more, 64, RF, 0)))
+
+
 for _w in (16, 32, 64):
     row(f"x86_advance{_w}", f"d{_w} <- a{_w} i{_w}", lambda e, a, i, w=_w: _advance(e, w, a, i))
-    row(f"x86_repeat{_w}", f"a{_w}", lambda e, a, w=_w: _more(e, w, a, None), kind="branch")
-    row(f"x86_repeatz{_w}", f"a{_w}", lambda e, a, w=_w: _more(e, w, a, "z"), kind="branch")
-    row(f"x86_repeatnz{_w}", f"a{_w}", lambda e, a, w=_w: _more(e, w, a, "nz"), kind="branch")
+    for _name, _wanted in (("", None), ("z", "z"), ("nz", "nz")):
+        row(f"x86_repeat{_name}{_w}", f"a{_w}", lambda e, a, w=_w, c=_wanted: _more(e, w, a, c), kind="branch")
+        row(f"x86_resume{_name}{_w}", f"a{_w}",
+            lambda e, a, w=_w, c=_wanted: resume_again(e, _more(e, w, a, c)), cold=True)  # fmt: skip
 row("x86_rep", "i64", _repeat, cold=True)
 
 
@@ -76,6 +84,8 @@ def repeated(i: Insn) -> None:
     single = bool(i.mode & st.MODE_TRAP)
     i.emit("x86_rep", imm=describe(op, w, i.address_bits, i.repne, source, target, not unlimited, single))
     compares = ("nz" if i.repne else "z") if op in (SCAS, CMPS) else ""
+    if single:
+        i.emit(f"x86_resume{compares}{i.address_bits}", 0, RCX)
     i.emit(f"x86_repeat{compares}{i.address_bits}", 0, RCX)
     i.goto(i.next(), i.bits)
     i.goto(Imm(0, P_HERE), i.bits)

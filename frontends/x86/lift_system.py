@@ -14,14 +14,10 @@ from frontends.x86 import state as st
 from frontends.x86.flags import arithmetic, set_bits
 from frontends.x86.guards import GP, current_level, next_pc, privileged
 from frontends.x86.lift import SEGMENTS, Insn, Undefined, lifts
+from frontends.x86.lift_string import resume_again
 from jitrr.engine.exits import Exit
 from jitrr.microops.table import P_HERE, Imm, row, rows
 
-DB = 1
-#: Error code that tells exceptions.deliver of a single-step trap.
-SINGLE_STEP = -2
-#: Kind of exceptions.soft_interrupt.
-STEP_END = 3
 CR0_TS, CR4_TSD = 8, 4
 RF, VM = 1 << 16, 1 << 17
 RAX, RCX, RDX = (st.gpr(n) for n in range(3))
@@ -81,24 +77,11 @@ def popf(i: Insn) -> None:
     i.pop(t, w)
     i.emit("x86_popf", 0, t, imm=w)
     i.popped(w)
-    if i.mode & st.MODE_TRAP:
-        i.emit("x86_step_end", 0, next_pc(i))
-        i.dispatch()
-    else:
-        i.sync()
+    i.sync()
 
 
-def _trap(e: Any) -> None:
-    """First of an instruction with TF set: #DB if the one before it ran with TF set too."""
-    held = e.icmp("eq", 64, e.get("shadow"), e.icount_here())
-    due = e.icmp("ne", 64, e.get("trap_pending"), 0)
-    e.raise_if(e.bin("and", 1, due, e.bin("xor", 1, held, 1)), DB, SINGLE_STEP)
-    e.set("trap_pending", 1)
-
-
-row("x86_trap", "", _trap, cold=True)
-#: Last of a POPF that ran with TF set: if it has cleared TF, #DB is due at once.
-row("x86_step_end", "a64", lambda e, a: e.helper("soft_interrupt", DB, a, STEP_END), cold=True)
+#: First of every instruction under MODE_TRAP.
+row("x86_trap", "", lambda e: e.helper("debug_before", e.pc_here()) and None, cold=True)
 
 
 @lifts("hlt")
@@ -352,6 +335,7 @@ rows("x86_out{w}", PORT_WIDTHS, "a16 b{w}",
 row("x86_ins", "d64 <- i64", lambda e, i: e.helper("ins", *_string(e, i)), cold=True)
 row("x86_outs", "d64 <- i64", lambda e, i: e.helper("outs", *_string(e, i), e.bin("lshr", 64, i, 24)), cold=True)
 row("x86_again", "a64", lambda e, a: e.icmp("ne", 64, a, 0), kind="branch", cold=True)
+row("x86_resume_again", "a64", lambda e, a: resume_again(e, e.icmp("ne", 64, a, 0)), cold=True)
 
 
 def _string(e: Any, packed: str) -> tuple[str, str, str]:
@@ -392,6 +376,8 @@ def port_string(i: Insn) -> None:
         packed |= SEGMENTS.get(segment, st.DS) << 24
     i.emit("x86_outs" if out else "x86_ins", t, imm=packed)
     if rep:
+        if i.mode & st.MODE_TRAP:
+            i.emit("x86_resume_again", 0, t)
         i.emit("x86_again", 0, t)
         i.goto(i.next())
         i.goto(Imm(0, P_HERE))

@@ -100,6 +100,7 @@ def set_rsp(cpu, value):
 def build(mmu: SimpleNamespace) -> SimpleNamespace:
     """The helpers; returns the functions that exceptions and system instructions use too."""
     load_as, store_as, done, host_call = mmu.load_as, mmu.store_as, mmu.finish, mmu.host_call
+    load_data, store_data = mmu.load_data, mmu.store_data
 
     @inner
     def not_there(cpu, what):
@@ -342,14 +343,14 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         if not in_limit(limit, attr, sp, size):
             fault(cpu, SS_FAULT, 0)
         else:
-            store_as(cpu, (base + sp) & 0xFFFFFFFF, size, value, user)
+            store_data(cpu, (base + sp) & 0xFFFFFFFF, size, value, user)
         return sp
 
     @inner
     def push64(cpu, sp, value, user):
         """Push 8 bytes on a 64-bit stack."""
         if not pending(cpu):
-            store_as(cpu, sp - 8, 8, value, user)
+            store_data(cpu, sp - 8, 8, value, user)
         return sp - 8
 
     @inner
@@ -358,7 +359,7 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         user = 1 if cpl(cpu) == 3 else 0
         if is_code64(cpu):
             if not pending(cpu):
-                store_as(cpu, sp - size, size, value, user)
+                store_data(cpu, sp - size, size, value, user)
             return sp - size
         at = cpu + 8 * SS
         return push_on(cpu, ld64(at + BASE), ld64(at + LIMIT), ld64(at + ATTR), sp, size, value, user)
@@ -371,12 +372,12 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         user = 1 if cpl(cpu) == 3 else 0
         sp = ld64(cpu + RSP) + depth
         if is_code64(cpu):
-            return load_as(cpu, sp, size, user)
+            return load_data(cpu, sp, size, user)
         at = cpu + 8 * SS
         sp &= 0xFFFFFFFF if ld64(at + ATTR) & A_BIG else 0xFFFF
         if not in_limit(ld64(at + LIMIT), ld64(at + ATTR), sp, size):
             return fault(cpu, SS_FAULT, 0)
-        return load_as(cpu, (ld64(at + BASE) + sp) & 0xFFFFFFFF, size, user)
+        return load_data(cpu, (ld64(at + BASE) + sp) & 0xFFFFFFFF, size, user)
 
     @inner
     def enter_code(cpu, selector, d, offset):

@@ -43,8 +43,9 @@ PAT, TSC_AUX, TSC_OFFSET, MISC_ENABLE = _add("pat"), _add("tsc_aux"), _add("tsc_
 PDPTE = _add("pdpte", "u64", 4)
 #: 1 from the delivery of an NMI to the next IRET.
 NMI_BLOCKED = _add("nmi_blocked")
-#: 1 while the instruction that runs with EFLAGS.TF set has not led to its #DB yet.
-TRAP_PENDING = _add("trap_pending")
+#: Debug traps that wait (debug.py): their bits in DR6, the icount at the instruction that they are due after, and that
+#: at which MOV SS holds debug exceptions off.
+DEBUG_HITS, DEBUG_AT, MOV_SS = _add("debug_hits"), _add("debug_at"), _add("mov_ss")
 
 XMM = _add("xmm", "v128", 16)
 MXCSR = _add("mxcsr")  # low 32 bits; the live value is in the host's MXCSR while generated code runs
@@ -68,7 +69,7 @@ MODE_FLAT = 8  # CS DS ES SS have base 0 and limit 4 GiB (always in 64-bit mode)
 MODE_USER = 16  # CPL 3
 MODE_REAL = 32  # real or virtual-8086 mode: segment registers load as selector << 4
 MODE_NOFPU = 64  # x87 and SSE need checks: CR0.EM or TS, CR4.OSFXSR clear, or an unmasked exception in MXCSR
-MODE_TRAP = 128  # EFLAGS.TF: one instruction a block, #DB after it
+MODE_TRAP = 128  # one instruction a block, debug exceptions looked for before it (debug.py): TF or a breakpoint
 
 CF, PF, AF, ZF, SF, TF, IF, DF, OF = 1, 4, 16, 64, 128, 256, 512, 1024, 2048
 ARITH = CF | PF | AF | ZF | SF | OF

@@ -152,7 +152,8 @@ def build(mmu: SimpleNamespace) -> None:
     O_VECTOR, O_RAM, O_SALT, O_TLB_BASE, O_WRAP = (
         st.LAYOUT[n] for n in ("exc_vector", "ram", "tlb_salt", "tlb_base", "linear_mask")
     )
-    translate, is_user, finish, load_as, store_as = mmu.translate, mmu.is_user, mmu.finish, mmu.load_as, mmu.store_as
+    translate, is_user, finish = mmu.translate, mmu.is_user, mmu.finish
+    load_data, store_data = mmu.load_data, mmu.store_data
 
     @helper
     def probe_read(cpu, address):
@@ -185,10 +186,9 @@ def build(mmu: SimpleNamespace) -> None:
             return -1
         if place & DEVICE:
             return 0
-        if access == WRITE:
-            entry = ld64(cpu + O_TLB_BASE) + user * TLB_BYTES + (lsr(linear, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
-            if ld64(entry + 8) != (linear & -4096) | ld64(cpu + O_SALT):
-                return 0
+        entry = ld64(cpu + O_TLB_BASE) + user * TLB_BYTES + (lsr(linear, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
+        if ld64(entry + 8 * access) != (linear & -4096) | ld64(cpu + O_SALT):
+            return 0
         return ld64(cpu + O_RAM) + place
 
     @inner
@@ -196,11 +196,11 @@ def build(mmu: SimpleNamespace) -> None:
         """One iteration by ordinary accesses."""
         value, other = ld64(cpu + RAX), 0
         if op in (SCAS, CMPS) and not refused(cpu, target, size, 0):
-            other = load_as(cpu, target, size, user)
+            other = load_data(cpu, target, size, user)
         if op in (MOVS, LODS, CMPS) and ld64(cpu + O_VECTOR) == -1 and not refused(cpu, source, size, 0):
-            value = load_as(cpu, source, size, user)
+            value = load_data(cpu, source, size, user)
         if op in (MOVS, STOS) and ld64(cpu + O_VECTOR) == -1 and not refused(cpu, target, size, 0):
-            store_as(cpu, target, size, value, user)
+            store_data(cpu, target, size, value, user)
         if ld64(cpu + O_VECTOR) != -1:
             return 0
         if op == LODS:

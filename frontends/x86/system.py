@@ -24,6 +24,8 @@ from frontends.x86.common import (
     CR4_PAE,
     CR4_PSE,
     CR4_SMEP,
+    DB,
+    DR7,
     EFER,
     EFER_LMA,
     EFER_LME,
@@ -48,6 +50,7 @@ from frontends.x86.common import (
     set_segment,
     update_mode,
 )
+from frontends.x86.debug import CR4_DE, DR7_GD, GENERAL_DETECT, forget_step, touch_port
 from frontends.x86.mmu import ADDRESS, RESERVED, P
 from frontends.x86.segments import in_limit, operand_mask
 from frontends.x86.services import ENTROPY, IO_READ, IO_WRITE, MSR_READ, MSR_WRITE, TPR_READ, TPR_WRITE
@@ -68,14 +71,14 @@ CR4_PGE = 1 << 7
 #: All of EFER, and what of it a processor without long mode has.
 EFER_BITS, EFER_BITS_32 = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE, EFER_NXE
 DR6_FIXED, DR6_BITS, DR7_FIXED, DR7_BITS = 0xFFFF0FF0, 0xE00F, 0x400, 0xFFFF23FF
-DR7_GD, DR6_BD, CR4_DE = 1 << 13, 1 << 13, 8
 TSC, TSC_ADJUST, EFER_MSR, TSC_AUX_MSR = 0x10, 0x3B, 0xC0000080, 0xC0000103
 CODE64, CODE32, DATA = 0xA09B, 0xC09B, 0xC093
 
 
-def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespace) -> None:
+def build(mmu: SimpleNamespace, debug: SimpleNamespace, exceptions: SimpleNamespace) -> None:
     """The helpers."""
-    load_as, store_as, translate, translate_last = mmu.load_as, mmu.store_as, mmu.translate, mmu.translate_last
+    load_as, load_data, store_data = mmu.load_as, mmu.load_data, mmu.store_data
+    translate, translate_last, arm = mmu.translate, mmu.translate_last, debug.arm
     done, host_call, flush_tlb, merged_flags = mmu.finish, mmu.host_call, mmu.flush_tlb, exceptions.merged_flags
 
     # -- control registers --------------------------------------------------------------------------------------------
@@ -180,10 +183,8 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
     @inner
     def debug_register(cpu, number):
         """The register a number means (DR4 and DR5 alias DR6 and DR7 unless CR4.DE); -1 with an exception pending."""
-        if ld64(cpu + DR + 56) & DR7_GD:
-            st64(cpu + DR + 48, ld64(cpu + DR + 48) | DR6_BD)
-            st64(cpu + DR + 56, ld64(cpu + DR + 56) & ~DR7_GD)
-            return fault(cpu, 1, -1)
+        if ld64(cpu + DR7) & DR7_GD:
+            return fault(cpu, DB, GENERAL_DETECT)
         if number == 4 or number == 5:
             return fault(cpu, UD, -1) if ld64(cpu + CR4) & CR4_DE else number + 2
         return number
@@ -207,6 +208,8 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
             elif number == 7:
                 value = (value & DR7_BITS) | DR7_FIXED
             st64(cpu + DR + 8 * number, value)
+            if number != 6:
+                arm(cpu)
         return done(cpu)
 
     # -- MSRs ---------------------------------------------------------------------------------------------------------
@@ -326,7 +329,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         selector = lsr(ld64(cpu + st.STAR), 32) & 0xFFFC
         flat_segments(cpu, selector, selector + 8, CODE64, 0)
         set_flags(cpu, flags & ~ld64(cpu + st.SFMASK))
-        st64(cpu + st.TRAP_PENDING, 0)
+        forget_step(cpu)
         st64(cpu + O_PC, ld64(cpu + st.LSTAR))
         update_mode(cpu)
         return done(cpu)
@@ -441,11 +444,13 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
     @inner
     def port_read(cpu, port, size):
         host_call(cpu, CALL_ARCH, IO_READ, port | (size << 16))
+        touch_port(cpu, port, size)
         return ld64(cpu + O_IO)
 
     @inner
     def port_write(cpu, port, size, value):
         st64(cpu + O_IO, value)
+        touch_port(cpu, port, size)
         return host_call(cpu, CALL_ARCH, IO_WRITE, port | (size << 16))
 
     @helper
@@ -504,7 +509,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
             user = 1 if cpl(cpu) == 3 else 0
             address = string_address(cpu, ES, ld64(cpu + RDI) & mask, size)
             if not pending(cpu) and writable(cpu, address, size, user):
-                store_as(cpu, address, size, port_read(cpu, port, size), user)
+                store_data(cpu, address, size, port_read(cpu, port, size), user)
                 advance(cpu, RDI, size, mask)
                 more = count_down(cpu, mask, rep)
         done(cpu)
@@ -517,7 +522,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, exceptions: SimpleNamespac
         if not (rep and ld64(cpu + RCX) & mask == 0) and may_use_port(cpu, port, size):
             address = string_address(cpu, number, ld64(cpu + RSI) & mask, size)
             if not pending(cpu):
-                value = load_as(cpu, address, size, 1 if cpl(cpu) == 3 else 0)
+                value = load_data(cpu, address, size, 1 if cpl(cpu) == 3 else 0)
                 if not pending(cpu):
                     port_write(cpu, port, size, value)
                     advance(cpu, RSI, size, mask)

@@ -19,6 +19,10 @@ FOR_WRITE = 256
 TLBS = 3
 #: Permission bits in the low bits of a walk's result (the rest is the physical page).
 MAY_READ, MAY_WRITE, MAY_EXEC = 1, 2, 4
+#: Ranges of linear addresses whose accesses are noted (softmmu.set_watch); the first are the front end's. Bits of a
+#: watch's kind besides 1 << READ and 1 << WRITE: leave for the runtime after the instruction.
+WATCHES = 16
+WATCH_LEAVE = 8
 #: Kinds of callbacks into Python.
 CALL_MMIO_READ, CALL_MMIO_WRITE, CALL_ARCH = 1, 2, 3
 #: Writes to a page-table page without a walk in between, after which it is no longer treated as one.

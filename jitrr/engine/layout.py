@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from jitrr.engine.constants import WATCHES
+
 #: Widths in bytes of the field types.
 SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "v128": 16, "f80": 16}
 MAX_SIZE = 16384
@@ -106,6 +108,15 @@ ENGINE_FIELDS = {
     "pt_heat": "one byte per RAM page: writes to a page-table page since it was last walked",
     "linear_mask": "all ones, or 2**32 - 1 where linear addresses wrap at 4 GiB",
     "code_base": "linear address of pc 0 (x86: base of CS)",
+    "watches": "watches that may be in use: none from this number on",
+    "watch_hits": "bit n: watch n was hit, of those with WATCH_LEAVE; cleared by whoever asked for it",
+    "watch_address": "linear address of the access that hit it",
+}
+#: name -> meaning. WATCHES u64 each: the table of watched linear addresses (softmmu.set_watch).
+WATCH_FIELDS = {
+    "watch_start": "first address",
+    "watch_size": "bytes",
+    "watch_kind": "1 << READ | 1 << WRITE | WATCH_LEAVE; 0: not in use",
 }
 
 
@@ -116,5 +127,7 @@ def new_layout() -> Layout:
         layout.add(name)
     for name in ("map_base", "map_size", "map_offset"):  # see physical.locate
         layout.add(name, "u64", MAPPED_RANGES)
+    for name in WATCH_FIELDS:
+        layout.add(name, "u64", WATCHES)
     layout.add("helpers", "u64", HELPER_SLOTS)
     return layout

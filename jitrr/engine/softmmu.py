@@ -32,6 +32,8 @@ from jitrr.engine.constants import (
     TLB_BYTES,
     TLB_ENTRY,
     TLB_SIZE,
+    WATCH_LEAVE,
+    WATCHES,
     WRITE,
 )  # fmt: skip
 from jitrr.engine.layout import Layout
@@ -50,6 +52,7 @@ from jitrr.engine.native import (
     st32,
     st64,
     stmxcsr,
+    ult,
 )  # fmt: skip
 from jitrr.engine.physical import locate
 from jitrr.microops.table import P_STACK
@@ -78,12 +81,19 @@ def _host_call(target: int, host_mxcsr: int, guest: int) -> Any:
     return host_call_with_fp
 
 
+@inner
+def unwatched(cpu, hits):
+    """For a front end that has no watches of its own."""
+    return 0
+
+
 def build(
     layout: Layout,
     make_walk: Callable[[Any], Any],
     entry_cached: Callable[..., bool],
     refused: Callable[..., bool],
     host_fp: str | None = None,
+    watched: Callable[..., int] = unwatched,
 ) -> SimpleNamespace:
     """The helpers for one architecture.
 
@@ -91,8 +101,10 @@ def build(
     address) or -1 with ``exc_*`` filled in and flags every table page it reads. ``entry_cached(cpu, host)`` says
     whether the page-table entry at a host address may be cached in a TLB (present and accessed). ``refused(cpu,
     address, size, stack)`` says whether an access fails before any page is looked at (``stack``: it is one through the
-    stack segment), and leaves that exception pending. ``host_fp``: Frontend.host_fp. Returns the functions other
-    helpers use.
+    stack segment), and leaves that exception pending. ``host_fp``: Frontend.host_fp. ``watched(cpu, hits)`` is told
+    which watches (bit n: watch n) an access has hit, while its instruction runs. Returns the functions other helpers
+    use: ``load_data`` and ``store_data`` are the guest's own accesses, ``load_as`` and ``store_as`` those that no watch
+    sees (descriptors and the like).
     """
     o = SimpleNamespace(**{k.replace(".", "_"): v for k, v in layout.offsets.items()})
     O_RAM, O_RAM_SIZE, O_FLAGS, O_LINES, O_SMC = o.ram, o.ram_size, o.page_flags, o.code_lines, o.smc
@@ -102,7 +114,8 @@ def build(
     )  # fmt: skip
     O_HOST_CALL, O_HOST_MXCSR, O_JC, O_HEAT, O_IO = o.host_call, o.host_mxcsr, o.jc, o.pt_heat, o.io_value
     O_TABLE, O_MASK, O_PC, O_BASE, O_ARG = o.block_table, o.block_mask, o.pc, o.code_base, o.exit_arg
-    O_WRAP = o.linear_mask
+    O_WRAP, O_WATCHES, O_HITS, O_HIT_AT = o.linear_mask, o.watches, o.watch_hits, o.watch_address
+    O_START, O_SIZE, O_KIND = o.watch_start, o.watch_size, o.watch_kind
 
     host_call = _host_call(O_HOST_CALL, O_HOST_MXCSR, layout[host_fp] if host_fp else 0)
 
@@ -148,11 +161,59 @@ def build(
 
     walk = make_walk(mark_page)
 
+    # -- watches ------------------------------------------------------------------------------------------------------
+    @inner
+    def hits_of(cpu, address, size, kinds):
+        """Bit n: watch n is of one of these kinds and covers some of these addresses."""
+        hits, wrap = 0, ld64(cpu + O_WRAP)
+        for i in range(ld64(cpu + O_WATCHES)):
+            start, length = ld64(cpu + O_START + 8 * i), ld64(cpu + O_SIZE + 8 * i)
+            if ld64(cpu + O_KIND + 8 * i) & kinds == 0 or ult(wrap, start):
+                continue
+            if ult((start - address) & wrap, size) or ult((address - start) & wrap, length):
+                hits |= 1 << i
+        return hits
+
+    @inner
+    def note_access(cpu, address, size, access):
+        """An access of the guest's own has been made, unless an exception is pending: does it hit a watch?"""
+        if ld64(cpu + O_WATCHES) == 0 or ld64(cpu + O_VECTOR) != -1:
+            return 0
+        hits = hits_of(cpu, address, size, 1 << access)
+        if hits == 0:
+            return 0
+        for i in range(WATCHES):
+            if lsr(hits, i) & 1 and ld64(cpu + O_KIND + 8 * i) & WATCH_LEAVE:
+                st64(cpu + O_HITS, ld64(cpu + O_HITS) | (1 << i))
+                st64(cpu + O_HIT_AT, address)
+                st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)
+        return watched(cpu, hits)
+
+    @helper
+    def set_watch(cpu, number, start, size, kind):
+        """Watch ``size`` bytes (at least 1) of linear addresses; ``kind``: 1 << READ and 1 << WRITE; 0: no more. With
+        WATCH_LEAVE the run ends after the instruction (Exit.REQUEST), and field ``watch_hits`` tells."""
+        at = cpu + 8 * number
+        old = ld64(at + O_KIND)
+        if old == kind and (kind == 0 or (ld64(at + O_START) == start and ld64(at + O_SIZE) == size)):
+            return 0
+        st64(at + O_START, start)
+        st64(at + O_SIZE, size)
+        st64(at + O_KIND, kind)
+        count = 0
+        for i in range(WATCHES):
+            if ld64(cpu + O_KIND + 8 * i) != 0:
+                count = i + 1
+        st64(cpu + O_WATCHES, count)
+        return flush_tlb(cpu)
+
     @inner
     def fill(cpu, tlb, address, frame, found):
         entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
         page = address & -4096
         tag = page | ld64(cpu + O_SALT)
+        if ld64(cpu + O_WATCHES) != 0 and hits_of(cpu, page, 4096, 1 << READ | 1 << WRITE) != 0:
+            found &= ~(MAY_READ | MAY_WRITE)  # all accesses to the page are to be seen
         fast_write = (found & MAY_WRITE) != 0 and ld8(ld64(cpu + O_FLAGS) + lsr(frame, 12)) == PAGE_DIRTY
         st64(entry, tag if found & MAY_READ else 0)
         st64(entry + 8, tag if fast_write else 0)
@@ -299,6 +360,19 @@ def build(
         return 0
 
     @inner
+    def load_data(cpu, address, size, user):
+        """As ``load_as``, for what watches see."""
+        value = load_as(cpu, address, size, user)
+        note_access(cpu, address, size, READ)
+        return value
+
+    @inner
+    def store_data(cpu, address, size, value, user):
+        """As ``store_as``, for what watches see."""
+        store_as(cpu, address, size, value, user)
+        return note_access(cpu, address, size, WRITE)
+
+    @inner
     def finish(cpu):
         st64(cpu + O_STATUS, 1 if ld64(cpu + O_VECTOR) != -1 else (2 if ld64(cpu + O_LEAVE) != 0 else 0))
         return 0
@@ -324,6 +398,7 @@ def build(
                     st64(cpu + O_VALUE_HI, load_checked(cpu, (address + 8) & ld64(cpu + O_WRAP), 8, access, user))
             else:
                 low = load_checked(cpu, address, size, access, user)
+            note_access(cpu, address, size, READ)
         finish(cpu)
         return low
 
@@ -340,6 +415,7 @@ def build(
                     store_as(cpu, (address + 8) & ld64(cpu + O_WRAP), 8, ld64(cpu + O_VALUE_HI), user)
             else:
                 store_as(cpu, address, size, value, user)
+            note_access(cpu, address, size, WRITE)
         finish(cpu)
         return 0
 
@@ -377,5 +453,5 @@ def build(
         st64(entry + 16, cell)
         return cell
 
-    given = ("make_walk", "entry_cached", "refused")
+    given = ("make_walk", "entry_cached", "refused", "watched")
     return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v) and k not in given})

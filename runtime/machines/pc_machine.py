@@ -42,13 +42,16 @@ class PcMachine(BoardMachine):
         self.set_line(INTR, level)
 
     def take_interrupts(self, now: int) -> bool:
-        if self._nmi and not self.cpu.nmi_blocked:
+        if self._nmi and not self.cpu.nmi_blocked and not self.cpu.trap_due:
             self._nmi = self.halted = False
             return self.cpu.interrupt(2)
         if self.waiting and self.cpu.interrupts_enabled and not self.in_shadow(now):
             self.halted = False
             return self.cpu.interrupt(self.board.acknowledge())
         return True
+
+    def in_shadow(self, now: int) -> bool:
+        return super().in_shadow(now) or self.cpu.trap_due
 
     # -- services of the processor ------------------------------------------------------------------------------------
     def entropy(self, size: int) -> bytes:
