@@ -53,7 +53,8 @@ def places(recording: Recording, rng: random.Random, count: int) -> list[int]:
 
 
 class Walk:
-    """A replay from the beginning to the end: ``digests`` at places on the way, and ``regions`` compiled or loaded."""
+    """A replay from the beginning to the end: ``digests`` at places on the way, ``regions`` put in place, and how many
+    of them had to be ``compiled``."""
 
     def __init__(self, recording: Recording, at: list[int], tier: str, thresholds: Thresholds = None):
         replay = Replay(recording, tier=tier, factory=partial(make_machine, thresholds=thresholds))
@@ -64,7 +65,9 @@ class Walk:
                 self.digests[icount] = replay.digest()
             replay.finish()
             self.verified = replay.verified
-            self.regions = cast(Any, replay.machine).engine.counters["regions"]
+            engine = cast(Any, replay.machine).engine
+            self.regions = engine.counters["regions"]
+            self.compiled = engine.tier.number if engine.tier is not None else 0
         finally:
             replay.close()
 

@@ -48,9 +48,10 @@ def compile_ir(text: str, *, speed: int = 2, opt: int = 2, keep: list[str] | Non
 _REGION_PASSES = ("sroa", "instruction_combine", "new_gvn", "simplify_cfg")
 
 
-def compile_region_ir(text: str) -> bytes:
-    """Object bytes of a region: few passes, because it is compiled while the guest waits for it."""
-    machine = target_machine(1)
+def compile_region_ir(text: str, opt: int = 1) -> bytes:
+    """Object bytes of a region: few passes, because it is compiled while the guest waits for it. ``opt``: the code
+    generator's level (0: a third of the time of 1, for code of more than twice the size)."""
+    machine = target_machine(opt)
     module = llvm.parse_assembly(text)
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes = llvm.create_new_function_pass_manager()

@@ -82,11 +82,35 @@ class RegionEmit(Emit):
             return f"%{name}"
         if name == "pc":
             return self.block_pc(self.block)
-        return super().get(name, w, index)
+        stride = self.layout.stride(name)
+        return self.read(self.layout[name] + index * stride, w or 8 * stride)
 
     def set(self, name: str, value: str | int, w: int = 0, index: int = 0) -> None:
-        self.written.add(self.slot(self.layout[name] + index * self.layout.stride(name))[0])
-        super().set(name, value, w, index)
+        stride = self.layout.stride(name)
+        self.write(self.layout[name] + index * stride, w or 8 * stride, value)
+
+    def read(self, offset: int, bits: int) -> str:
+        """A value of the CPU block. Slots of 8 bytes are always read as a whole: LLVM would make several variables of
+        one that is accessed in parts."""
+        start, byte = self.slot(offset)
+        if self.slots[start] == 16:
+            return self.let(f"load {llvm_type(bits)}, ptr {self.pointer(offset)}")
+        value = self.let(f"load i64, ptr %s{start}")
+        return self.trunc(64, self.bin("lshr", 64, value, 8 * byte) if byte else value, bits)
+
+    def write(self, offset: int, bits: int, value: str | int) -> None:
+        """Change a value of the CPU block."""
+        start, byte = self.slot(offset)
+        self.written.add(start)
+        if self.slots[start] == 16:
+            self.line(f" store {llvm_type(bits)} {value}, ptr {self.pointer(offset)}")
+            return
+        if bits < 64:
+            wide = self.let(f"zext i{bits} {value} to i64")
+            wide = self.bin("shl", 64, wide, 8 * byte) if byte else wide
+            rest = ~(((1 << bits) - 1) << 8 * byte)
+            value = self.bin("or", 64, self.bin("and", 64, self.let(f"load i64, ptr %s{start}"), rest), wide)
+        self.line(f" store i64 {value}, ptr %s{start}")
 
     def block_pc(self, number: int) -> str:
         """Virtual pc of a block's start."""
@@ -160,10 +184,9 @@ class RegionEmit(Emit):
             return self.literal(int(cell["patch"]) - 1)
         if operand.field == "i":
             return str(_wrap(int(cell["imm"]), operand.bits))
-        offset = int(cell[operand.field])
         if operand.pointer:
             raise _Deopt
-        return self.let(f"load {llvm_type(operand.bits)}, ptr {self.pointer(offset)}")
+        return self.read(int(cell[operand.field]), operand.bits)
 
     def literal(self, number: int) -> str:
         """A constant that is not the same wherever this code is: from the pool, behind the heads."""
@@ -171,11 +194,10 @@ class RegionEmit(Emit):
         return self.let(f"load i64, ptr {at}, !tbaa !11")
 
     def write_dest(self, operand: Operand, value: str) -> None:
-        offset, bits = int(self.cell()[operand.field]), operand.bits
+        bits = operand.bits
         if bits == 32:
             value, bits = self.zext(32, value), 64
-        self.written.add(self.slot(offset)[0])
-        self.line(f" store {llvm_type(bits)} {value}, ptr {self.pointer(offset)}")
+        self.write(int(self.cell()[operand.field]), bits, value)
 
     def plain(self, row: Row) -> Any:
         """Emit one micro-op; the value of a branch row's condition."""
@@ -234,8 +256,7 @@ def generate(layout: Layout, region: Region, name: str, temporaries: range) -> s
     lines = [f"define preserve_nonecc void @{name}(ptr %ip, ptr %cpu, i64 %ic) nounwind noimplicitfloat {{\nentry:"]
     lines += _prologue(e)
     lines += body
-    for (block, index), label in e.exits.items():
-        lines += _exit(e, block, index, label, temps)
+    lines += _exits(e, temps)
     lines.append("}")
     return "\n".join([*Emit.declarations.values(), *lines]) + METADATA + _TBAA
 
@@ -247,10 +268,9 @@ def _block(e: RegionEmit, number: int) -> None:
     e.live_at = live = _live_temporaries(block, e.temporaries)
     e.live = frozenset()
     e.line(f"b{number}:")
-    ic = e.let("load i64, ptr %ic.slot")
-    left = e.bin("sub", 64, ic, int(block.cells[0]["uncount"]))
-    e.leave_unless(e.icmp("sge", 64, left, 0))
+    left = e.bin("sub", 64, e.let("load i64, ptr %ic.slot"), int(block.cells[0]["uncount"]))
     e.line(f" store i64 {left}, ptr %ic.slot")
+    e.leave_unless(e.icmp("sge", 64, left, 0))
     i = 1
     skips: set[int] = set()  # cells that an earlier one may go on at
     while True:
@@ -358,27 +378,58 @@ def _prologue(e: RegionEmit) -> list[str]:
     return out
 
 
-def _exit(e: RegionEmit, block: int, index: int, label: str, temps: set[int]) -> list[str]:
-    """Write everything back and go on in the interpreter at a cell (index 0: the block does not fit the budget)."""
+def _exits(e: RegionEmit, temps: set[int]) -> list[str]:
+    """The ways out. What they share is there twice: one way goes on in the interpreter at a cell, the other (index 0)
+    where a block does not fit the budget."""
+    out = []
+    ways: dict[bool, list[tuple[str, int, int, int, int]]] = {False: [], True: []}
+    for (block, index), label in e.exits.items():
+        out.append(f"{label}:")
+        for offset in sorted(temps & e.exit_live[(block, index)]):
+            out += _write_back(e, offset, label)
+        out.append(f" br label %out{index == 0:d}")
+        source = e.region.blocks[block]
+        charged = 0 if index else int(source.cells[0]["uncount"])
+        ways[index == 0].append((label, 8 * block, CELL_SIZE * index, source.delta, charged))
+    for short, found in ways.items():
+        if found:
+            out += _out(e, f"out{short:d}", short, found, temps)
+    return out
+
+
+def _write_back(e: RegionEmit, offset: int, label: str) -> list[str]:
+    ty = _slot_type(e.slots[offset])
+    return [f" %{label}.{offset} = load {ty}, ptr %s{offset}\n store {ty} %{label}.{offset}, ptr %p{offset}"]
+
+
+def _out(
+    e: RegionEmit, label: str, short: bool, ways: list[tuple[str, int, int, int, int]], temps: set[int]
+) -> list[str]:
+    """Write the state back and go on in the interpreter. ``ways``: (from, place in the pool, cell's offset, pc's
+    offset, what was taken from the budget for a block that is not run)."""
     out = [f"{label}:"]
-    live = e.exit_live[(block, index)]
-    for offset in sorted(e.written):
-        if offset in temps and offset not in live:
-            continue
-        ty = _slot_type(e.slots[offset])
-        out.append(f" %{label}.{offset} = load {ty}, ptr %s{offset}\n store {ty} %{label}.{offset}, ptr %p{offset}")
-    if e.region.blocks[block].delta:
-        e.lines = []
-        pc = e.block_pc(block)
-        out += [*e.lines, f" store i64 {pc}, ptr %pc.at"]
-    out.append(f" %{label}.ic = load i64, ptr %ic.slot")
-    out.append(f" %{label}.bp = getelementptr i8, ptr %pool, i64 {8 * block}\n %{label}.b = load ptr, ptr %{label}.bp")
-    out.append(f" %{label}.c = getelementptr i8, ptr %{label}.b, i64 {CELL_SIZE * index}")
-    if index == 0:
-        out.append(f" %{label}.hp = getelementptr i8, ptr %cpu, i64 {e.layout['h_short']}")
-        out.append(f" %{label}.h = load ptr, ptr %{label}.hp")
-    else:
-        out.append(f" %{label}.h = load ptr, ptr %{label}.c")
+    for name, column in (("head", 1), ("cell", 2), ("delta", 3), ("charged", 4)):
+        incoming = ", ".join(f"[ {way[column]}, %{way[0]} ]" for way in ways)
+        out.append(f" %{label}.{name} = phi i64 {incoming}")
+    for offset in sorted(e.written - temps):
+        out += _write_back(e, offset, label)
+    out.append(f" %{label}.far = add i64 %pc, %{label}.delta")
+    bits = e.region.pc_bits
+    pc = f"%{label}.far"
+    if bits < 64:
+        out.append(f" %{label}.pc = and i64 {pc}, {(1 << bits) - 1}")
+        pc = f"%{label}.pc"
+    out.append(f" store i64 {pc}, ptr %pc.at")
+    out.append(f" %{label}.left = load i64, ptr %ic.slot")
+    out.append(f" %{label}.ic = add i64 %{label}.left, %{label}.charged")
+    out.append(f" %{label}.bp = getelementptr i8, ptr %pool, i64 %{label}.head")
+    out.append(f" %{label}.b = load ptr, ptr %{label}.bp")
+    out.append(f" %{label}.c = getelementptr i8, ptr %{label}.b, i64 %{label}.cell")
+    handler = f"%{label}.c"
+    if short:
+        handler = f"%{label}.hp"
+        out.append(f" {handler} = getelementptr i8, ptr %cpu, i64 {e.layout['h_short']}")
+    out.append(f" %{label}.h = load ptr, ptr {handler}")
     out.append(f" musttail call preserve_nonecc void %{label}.h(ptr %{label}.c, ptr %cpu, i64 %{label}.ic)\n ret void")
     return out
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import pickle
 import select
+import struct
 import subprocess
 import sys
 from collections import defaultdict
@@ -27,7 +29,7 @@ from jitrr.engine.worker import message
 from jitrr.microops.table import ROWS
 
 MASK64 = (1 << 64) - 1
-CODE_BYTES = 64 << 20
+CODE_BYTES = 128 << 20
 #: Larger regions run little faster and compile much later (docs/performance.md).
 MAX_BLOCKS = 6
 MAX_CELLS = 100
@@ -63,11 +65,14 @@ class Worker:
         self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
         os.set_blocking(self._in, False)
         self.ended = False
+        #: Numbers of the regions it has been asked for and has not answered.
+        self.waiting: set[int] = set()
         self._pending = bytearray()
         self._received = bytearray()
 
-    def send(self, request: Any) -> None:
-        self._pending += message(request)
+    def send(self, number: int, request: Any) -> None:
+        self.waiting.add(number)
+        self._pending += message((number, *request))
         self.push()
 
     def push(self) -> None:
@@ -82,15 +87,15 @@ class Worker:
                 return
             del self._pending[:done]
 
-    def results(self, wait: float = 0.0) -> list[Any]:
-        """Messages that have arrived."""
-        import pickle
-        import struct
+    def fileno(self) -> int:
+        """Readable when there are results."""
+        return self._out
 
+    def results(self) -> list[Any]:
+        """Messages that have arrived."""
         self.push()
         found = []
-        while select.select([self._out], [], [], wait)[0]:
-            wait = 0.0
+        while select.select([self._out], [], [], 0.0)[0]:
             data = os.read(self._out, 1 << 20)
             if not data:
                 self.ended = True
@@ -101,6 +106,7 @@ class Worker:
             if len(self._received) < 4 + size:
                 break
             found.append(pickle.loads(bytes(self._received[4 : 4 + size])))
+            self.waiting.discard(found[-1][0])
             del self._received[: 4 + size]
         return found
 
@@ -150,12 +156,12 @@ class Body:
 
 class Tier:
     """Hot regions of one engine. A block is looked for in the disk cache after ``threshold`` executions and compiled
-    after ``patience``. ``synchronous``: wait for each region (tests)."""
+    after ``patience``. ``synchronous``: wait for all regions asked for before the guest goes on."""
 
     def __init__(self, engine: Any, threshold: int, patience: int, synchronous: bool = False):
         self.engine, self.threshold, self.patience, self.synchronous = engine, threshold, patience, synchronous
         self.arena = CodeArena()
-        self.worker: Worker | None = None
+        self.workers: list[Worker] = []
         self.waiting: dict[int, Formed] = {}
         self.installed: dict[int, list[int]] = {}  # entry head -> heads of its blocks
         self.users: dict[int, set[int]] = defaultdict(set)  # head -> entries of regions it is part of
@@ -164,10 +170,15 @@ class Tier:
         self.pools = engine.new_memory(8 << 20)
         self.pool_words = np.frombuffer(self.pools.map, np.uint64)
         self.pool_used = 0
+        self.full = False
         self.failures: list[str] = []
         engine.state["hot_reset"] = threshold
+        # Now, so that it is ready when the first region is. A guest that waits leaves its core to a second one.
+        self._most_workers = len(os.sched_getaffinity(0)) if synchronous else 1
+        # The code generator's level: a guest that waits for all its code has too much of it to spend time on each.
+        self._opt = 0 if synchronous else 1
         if not synchronous:
-            self.worker = Worker(engine.frontend.name)  # now, so that it is ready when the first region is
+            self._start_worker()
         numbers = engine.frontend.row_numbers
         self.near = {numbers[f"goto{s}"] for s in ("", "32", "16")}
         self.far = {numbers[f"gofar{s}"] for s in ("", "32", "16")}
@@ -191,23 +202,41 @@ class Tier:
             s["hot_count"] = 0
             for head, pc in hot:
                 self._hot(head, pc)
-        if self.worker is not None and self.waiting:
-            for number, code, linked in self.worker.results(wait):
-                self._arrived(number, code, linked)
-            if self.worker.ended:  # killed from outside: the next hot block starts another
-                self.worker.close()
-                self.worker = None
-                self.waiting.clear()
+        self._collect(0.0)
+        if self.synchronous:
+            self.finish()
+        if self.full:  # start afresh: what is still hot comes back, from the disk cache
+            self.engine.flush_code()
 
     def finish(self) -> None:
-        """Wait for all outstanding code (tests)."""
+        """Wait for all outstanding code."""
         while self.waiting:
-            self.service(1.0)
+            self._collect(1.0)
 
     def close(self) -> None:
-        if self.worker is not None:
-            self.worker.close()
-            self.worker = None
+        """End the workers."""
+        for worker in self.workers:
+            worker.close()
+        self.workers.clear()
+
+    def _collect(self, wait: float) -> None:
+        """Put in place what has been compiled."""
+        if not self.waiting:
+            return
+        select.select(self.workers, [], [], wait)
+        for worker in list(self.workers):
+            for number, code, linked in worker.results():
+                self._arrived(number, code, linked)
+            if worker.ended:  # killed from outside: the next hot block starts another
+                worker.close()
+                self.workers.remove(worker)
+                for number in worker.waiting:
+                    self.waiting.pop(number, None)
+
+    def _start_worker(self) -> Worker:
+        worker = Worker(self.engine.frontend.name)
+        self.workers.append(worker)
+        return worker
 
     def _hot(self, head: int, pc: int) -> None:
         if self._is_stale(head) or head in self.installed:
@@ -244,16 +273,15 @@ class Tier:
         return True
 
     def _name(self, body: Body, head: int) -> str:
-        return cache.key("region", self.engine.frontend.name, body.digest, str(self.mode_of(head)))
+        return cache.key("region", self.engine.frontend.name, body.digest, f"{self.mode_of(head)} {self._opt}")
 
     def _request(self, formed: Formed) -> None:
-        if self.worker is None:
-            self.worker = Worker(self.engine.frontend.name)
+        worker = min(self.workers, key=lambda each: len(each.waiting), default=None)
+        if worker is None or (worker.waiting and len(self.workers) < self._most_workers):
+            worker = self._start_worker()
         self.number += 1
         self.waiting[self.number] = formed
-        self.worker.send((self.number, *formed.request()))
-        if self.synchronous:
-            self.finish()
+        worker.send(self.number, (self._opt, *formed.request()))
 
     def _arrived(self, number: int, code: bytes | None, linked: Any) -> None:
         formed = self.waiting.pop(number, None)
@@ -273,6 +301,7 @@ class Tier:
         pool = [*formed.heads, *(value & MASK64 for value in formed.literals)]
         address = self._link(code) if linked else self.arena.add(code)
         if address is None or self.pool_used + len(pool) > len(self.pool_words):
+            self.full = True
             return
         at = self.pool_used
         self.pool_words[at : at + len(pool)] = pool
@@ -306,6 +335,7 @@ class Tier:
         self.waiting.clear()
         self.asked.clear()
         self.arena.used = self.pool_used = 0
+        self.full = False
 
     def _is_stale(self, head: int) -> bool:
         return int(self._cell(head)["handler"]) == self.engine.native["stale"]

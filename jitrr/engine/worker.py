@@ -1,8 +1,8 @@
 """The compile worker: a process of its own that turns regions into machine code, so that the guest keeps running.
 
-Reads length-prefixed pickles ``(number, pc_bits, blocks)`` from standard input and writes ``(number, code, linked)``:
-``code`` is position-independent machine code, or with ``linked`` an object image to link, or None when it cannot be
-compiled.
+Reads length-prefixed pickles ``(number, opt, pc_bits, blocks)`` from standard input (``opt``: as in
+codegen.compile_region_ir) and writes ``(number, code, linked)``: ``code`` is position-independent machine code, or with
+``linked`` an object image to link, or None when it cannot be compiled.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def message(value: Any) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-def compile_region(frontend: Any, region: Region) -> tuple[bytes, bool]:
+def compile_region(frontend: Any, region: Region, opt: int = 1) -> tuple[bytes, bool]:
     """(code, False), or (object image, True) when the code refers to constants of its own."""
     text = generate(frontend.layout, region, "region", frontend.temporaries)
-    image = compile_region_ir(text)
+    image = compile_region_ir(text, opt)
     code = plain_code(image)
     return (image, True) if code is None else (code, False)
 
@@ -48,10 +48,10 @@ def main() -> None:
     frontend = load_frontend(sys.argv[1])
     source, target = sys.stdin.buffer, sys.stdout.buffer
     while (request := read_message(source)) is not None:
-        number, pc_bits, blocks = request
+        number, opt, pc_bits, blocks = request
         region = Region([Block(*b) for b in blocks], pc_bits)
         try:
-            code, linked = compile_region(frontend, region)
+            code, linked = compile_region(frontend, region, opt)
         except Exception as error:  # what cannot be compiled stays with the interpreter; the reason is reported
             reply = message((number, None, f"{type(error).__name__}: {error}"))
         else:
