@@ -5,6 +5,7 @@ from __future__ import annotations
 from runtime.border import Border
 from runtime.clock import NS, VirtualClock
 from runtime.devices.base import Stateful, Window
+from runtime.devices.power import CUT_POWER, PRESS_BUTTON, RESET
 from runtime.interrupts import Line, ProcessorPins
 
 BASE = 0x600
@@ -16,9 +17,6 @@ SLEEP_S5 = 5  # the SLP_TYP value of the \_S5 object
 TIMER_STATUS, POWER_BUTTON, SCI_ENABLE, SLEEP_ENABLE = 1 << 0, 1 << 8, 1 << 0, 1 << 13
 _STATUS_BITS = TIMER_STATUS | 1 << 4 | 1 << 5 | POWER_BUTTON | 1 << 9 | 1 << 10 | 1 << 15
 _ENABLE_BITS = TIMER_STATUS | 1 << 5 | POWER_BUTTON | 1 << 9 | 1 << 10
-
-#: What one byte on the border's channel "power" asks for.
-PRESS_BUTTON, RESET, CUT_POWER = 1, 2, 3
 
 
 class AcpiPm(Stateful):
