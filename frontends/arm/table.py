@@ -1,0 +1,19 @@
+"""The whole ARM table: importing this module declares every row, every pattern and every lifter."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+
+import jitrr.microops.core  # noqa: F401
+from jitrr.microops.table import number_rows
+
+MODULES = (
+    "lift_data", "lift_media", "lift_load", "lift_block", "lift_flow", "lift_system", "lift_vfp", "lift_neon",
+)  # fmt: skip
+
+for _name in MODULES:
+    if importlib.util.find_spec(f"frontends.arm.{_name}") is not None:
+        importlib.import_module(f"frontends.arm.{_name}")
+
+number_rows()
