@@ -14,7 +14,7 @@ import capstone
 from frontends.arm import state as st
 from frontends.arm.lift import Insn, Undefined, finish
 from frontends.arm.patterns import A32, T32, Pattern, find
-from jitrr.microops.table import Imm, P_NEXT, UOp
+from jitrr.microops.table import P_NEXT, Imm, UOp
 
 
 @dataclass

@@ -70,12 +70,15 @@ def _bad(f: Fields, load: bool) -> bool:
     return load or bool(mask & (1 << n) - 1)
 
 
-for _load in (True, False):
-    _name = "ldm" if _load else "stm"
-    _names = "ldm ldmda ldmdb ldmib pop" if _load else "stm stmda stmdb stmib push"
-    a32(f"cccc 100 PU0W{int(_load)} nnnn rrrrrrrrrrrrrrrr", _name, bad=lambda f, load=_load: _bad(f, load),
-        capstone=_names)(
-        lambda i, load=_load: multiple(i, load, i["n"], i["r"], bool(i["U"]), bool(i["P"]), bool(i["W"])))  # fmt: skip
+def _a32(name: str, load: bool) -> None:
+    names = f"{name} {name}da {name}db {name}ib {'pop' if load else 'push'}"
+    a32(f"cccc 100 PU0W{int(load)} nnnn rrrrrrrrrrrrrrrr", name, bad=lambda f: _bad(f, load), capstone=names)(
+        lambda i: multiple(i, load, i["n"], i["r"], bool(i["U"]), bool(i["P"]), bool(i["W"]))
+    )
+
+
+_a32("ldm", True)
+_a32("stm", False)
 
 
 def _bad_t(f: Fields, load: bool) -> bool:

@@ -12,7 +12,24 @@ from frontends.arm.ops_data import SHIFTS
 from frontends.arm.patterns import Fields, a32, t32
 
 #: In encoding order of A32.
-A32_OPS = ("and", "eor", "sub", "rsb", "add", "adc", "sbc", "rsc", "tst", "teq", "cmp", "cmn", "orr", "mov", "bic", "mvn")
+A32_OPS = (
+    "and",
+    "eor",
+    "sub",
+    "rsb",
+    "add",
+    "adc",
+    "sbc",
+    "rsc",
+    "tst",
+    "teq",
+    "cmp",
+    "cmn",
+    "orr",
+    "mov",
+    "bic",
+    "mvn",
+)
 COMPARES = ("tst", "teq", "cmp", "cmn")
 MOVES = ("mov", "mvn")
 #: Those whose flags take C from the shifter.
@@ -205,14 +222,22 @@ def _t32(op: str, number: int) -> None:
 
 for _op, _number in T32_OPS.items():
     _t32(_op, _number)
+
+
+def _t32_compare(op: str, number: int) -> None:
+    def bad(f: Fields) -> bool:
+        return f["n"] == PC or (op in ("tst", "teq") and f["n"] == SP) or _bad(f, "m")
+
+    t32(f"11110 i 0 {number:04b} 1 nnnn 0 iii 1111 iiiiiiii", f"{op}_imm", bad=bad)(
+        lambda i: operate_imm(i, op, 0, i["n"], thumb_expand(i["i"]), True, i["i"] > 0x3FF)
+    )
+    t32(f"11101 01 {number:04b} 1 nnnn 0 iii 1111 ii yy mmmm", f"{op}_reg", bad=bad)(
+        lambda i: with_shift(i, op, 0, i["n"], i["m"], i["y"], i["i"], True)
+    )
+
+
 for _op, _as in T32_COMPARES.items():
-    _allowed = (PC,) if _op in ("cmp", "cmn") else (SP, PC)
-    t32(f"11110 i 0 {T32_OPS[_as]:04b} 1 nnnn 0 iii 1111 iiiiiiii", f"{_op}_imm",
-        bad=lambda f, no=_allowed: f["n"] in no)(
-        lambda i, op=_op: operate_imm(i, op, 0, i["n"], thumb_expand(i["i"]), True, i["i"] > 0x3FF))  # fmt: skip
-    t32(f"11101 01 {T32_OPS[_as]:04b} 1 nnnn 0 iii 1111 ii yy mmmm", f"{_op}_reg",
-        bad=lambda f, no=_allowed: f["n"] in no or f["m"] in (SP, PC))(
-        lambda i, op=_op: with_shift(i, op, 0, i["n"], i["m"], i["y"], i["i"], True))  # fmt: skip
+    _t32_compare(_op, T32_OPS[_as])
 
 
 def _bad_move(f: Fields) -> bool:
@@ -224,7 +249,8 @@ def _bad_move(f: Fields) -> bool:
 
 for _op, _as in T32_MOVES.items():
     t32(f"11110 i 0 {T32_OPS[_as]:04b} S 1111 0 iii dddd iiiiiiii", f"{_op}_imm", bad=lambda f: _bad(f, "d"))(
-        lambda i, op=_op: operate_imm(i, op, i["d"], 0, thumb_expand(i["i"]), bool(i["S"]), i["i"] > 0x3FF))  # fmt: skip
+        lambda i, op=_op: operate_imm(i, op, i["d"], 0, thumb_expand(i["i"]), bool(i["S"]),
+                                      i["i"] > 0x3FF))  # fmt: skip
     t32(f"11101 01 {T32_OPS[_as]:04b} S 1111 0 iii dddd ii yy mmmm", f"{_op}_reg",
         capstone=f"mov movs {_SHIFT_NAMES}" if _op == "mov" else "mvn",
         bad=_bad_move if _op == "mov" else lambda f: _bad(f, "d", "m"))(
@@ -307,7 +333,24 @@ def add_sub_imm8(i: Insn) -> None:
     operate_imm(i, "sub" if i["s"] else "add", i["d"], i["d"], i["i"], not i.in_it)
 
 
-T16_OPS = ("and", "eor", "lsl", "lsr", "asr", "adc", "sbc", "ror", "tst", "rsb", "cmp", "cmn", "orr", "mul", "bic", "mvn")
+T16_OPS = (
+    "and",
+    "eor",
+    "lsl",
+    "lsr",
+    "asr",
+    "adc",
+    "sbc",
+    "ror",
+    "tst",
+    "rsb",
+    "cmp",
+    "cmn",
+    "orr",
+    "mul",
+    "bic",
+    "mvn",
+)
 
 
 def _t16(number: int, op: str) -> None:

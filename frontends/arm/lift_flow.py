@@ -199,7 +199,9 @@ for _text, _name in (
     ("1111 0110 U101 nnnn 1111 iiiii yy 0 mmmm", "pli_reg"), ("1111 0100 U001 nnnn 1111 iiiiiiiiiiii", "hint"),
     ("1111 0110 U001 nnnn 1111 iiiii yy 0 mmmm", "hint_reg"),
 ):  # fmt: skip
-    a32(_text, _name, bad=lambda f: f.get("m") == PC, capstone="hint" if _name in ("nop", "yield", "sev") else "")(nothing)
+    a32(_text, _name, bad=lambda f: f.get("m") == PC, capstone="hint" if _name in ("nop", "yield", "sev") else "")(
+        nothing
+    )
 #: NOP-compatible hints that are not allocated.
 a32("cccc 00110010 0000 1111 0000 oooooooo", "hint", bad=lambda f: f["o"] < 5)(nothing)
 t32("10111111 oooo 0000", "hint", bad=lambda f: 1 < f["o"] < 4)(nothing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import frontends.arm.ops_memory  # noqa: F401  (declares rows)
@@ -264,10 +263,14 @@ def _bad_dual_t(f: Fields, load: bool) -> bool:
     return bool(back and f["n"] in (PC, f["t"], f["u"])) or (not load and f["n"] == PC)
 
 
-for _name, _l in (("ldrd", 1), ("strd", 0)):
-    t32(f"1110100 PU1W{_l} nnnn tttt uuuu iiiiiiii", f"{_name}_imm", bad=lambda f, load=bool(_l): _bad_dual_t(f, load))(
-        lambda i, load=bool(_l): _dual_imm(i, load, i["t"], i["u"], 4 * signed_offset(i))
+def _t32_dual(name: str, load: bool) -> None:
+    t32(f"1110100 PU1W{int(load)} nnnn tttt uuuu iiiiiiii", f"{name}_imm", bad=lambda f: _bad_dual_t(f, load))(
+        lambda i: _dual_imm(i, load, i["t"], i["u"], 4 * signed_offset(i))
     )
+
+
+_t32_dual("ldrd", True)
+_t32_dual("strd", False)
 
 
 # -- T32, 32 bits -----------------------------------------------------------------------------------------------------

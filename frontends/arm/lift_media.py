@@ -25,7 +25,9 @@ def _bad_t(f: Fields) -> bool:
     return any(f.get(name) in (SP, PC) for name in "dnmahl")
 
 
-def both(arm: str, thumb: str, name: str, *, bad: Callable[[Fields], bool] | None = None, capstone: str = "") -> Lift:
+def both(
+    arm: str, thumb: str, name: str, *, bad: Callable[[Fields], bool] | None = None, capstone: str = ""
+) -> Callable[[Lift], Lift]:
     """Register a lifter in both instruction sets; ``bad``: what else is UNPREDICTABLE."""
     extra = bad or (lambda f: False)
 
@@ -36,7 +38,7 @@ def both(arm: str, thumb: str, name: str, *, bad: Callable[[Fields], bool] | Non
             t32(thumb, name, bad=lambda f: _bad_t(f) or extra(f), capstone=capstone)(lifter)
         return lifter
 
-    return register  # type: ignore[return-value]
+    return register
 
 
 def three(i: Insn, name: str) -> None:
@@ -267,7 +269,9 @@ def udiv(i: Insn) -> None:
 
 # -- saturation, parallel arithmetic ----------------------------------------------------------------------------------
 def _saturating(number: int, name: str, thumb: int) -> None:
-    @both(f"cccc 00010 {number:02b} 0 nnnn dddd 0000 0101 mmmm", f"11111010 1000 nnnn 1111 dddd 10{thumb:02b} mmmm", name)
+    @both(
+        f"cccc 00010 {number:02b} 0 nnnn dddd 0000 0101 mmmm", f"11111010 1000 nnnn 1111 dddd 10{thumb:02b} mmmm", name
+    )
     def lift(i: Insn) -> None:
         """QADD, QSUB, QDADD, QDSUB: Rm op Rn."""
         i.emit(f"arm_{name}", st.gpr(i["d"]), st.gpr(i["m"]), st.gpr(i["n"]))

@@ -68,6 +68,8 @@ def _both(name: str, operation: Operation) -> None:
 
 
 _PLAIN: dict[str, Operation] = {
+    "add": lambda e, a, b: e.bin("add", 32, a, b),
+    "sub": lambda e, a, b: e.bin("sub", 32, a, b),
     "and": lambda e, a, b: e.bin("and", 32, a, b),
     "eor": lambda e, a, b: e.bin("xor", 32, a, b),
     "orr": lambda e, a, b: e.bin("or", 32, a, b),
@@ -76,9 +78,8 @@ _PLAIN: dict[str, Operation] = {
 }
 for _name, _operation in _PLAIN.items():
     _both(_name, _operation)
-    _both(f"{_name}s", _logic(_operation))
-_both("add", lambda e, a, b: e.bin("add", 32, a, b))
-_both("sub", lambda e, a, b: e.bin("sub", 32, a, b))
+    if _name not in ("add", "sub"):
+        _both(f"{_name}s", _logic(_operation))
 _both("rsb", lambda e, a, b: e.bin("sub", 32, b, a))
 _both("adc", lambda e, a, b: _three(e, a, b)[0])
 _both("sbc", lambda e, a, b: _three(e, a, _invert(e, b))[0])
@@ -89,7 +90,12 @@ _both("rsbs", lambda e, a, b: _subs(e, b, a))
 _both("adcs", _with_carry)
 _both("sbcs", lambda e, a, b: _with_carry(e, a, _invert(e, b)))
 _both("rscs", lambda e, a, b: _with_carry(e, b, _invert(e, a)))
-for _name, _operation in (("cmp", _subs), ("cmn", _adds), ("tst", _logic(_PLAIN["and"])), ("teq", _logic(_PLAIN["eor"]))):
+for _name, _operation in (
+    ("cmp", _subs),
+    ("cmn", _adds),
+    ("tst", _logic(_PLAIN["and"])),
+    ("teq", _logic(_PLAIN["eor"])),
+):
     row(f"arm_{_name}", "a32 b32", _flags_only(_operation))
     row(f"arm_{_name}i", "a32 i32", _flags_only(_operation))
 
@@ -175,5 +181,5 @@ row("arm_rrx_c", "d32 <- a32", lambda e, a: _rrx(e, a, True))
 
 #: With the second operand shifted left by an immediate.
 for _name in ("add", "sub", "orr", "eor", "and", "bic"):
-    _body = _PLAIN.get(_name) or (lambda e, a, b, op=_name: e.bin(op, 32, a, b))
-    row(f"arm_{_name}_lsl", "d32 <- a32 b32 i32", lambda e, a, b, i, f=_body: f(e, a, e.bin("shl", 32, b, i)))
+    row(f"arm_{_name}_lsl", "d32 <- a32 b32 i32",
+        lambda e, a, b, i, n=_name: _PLAIN[n](e, a, e.bin("shl", 32, b, i)))  # fmt: skip

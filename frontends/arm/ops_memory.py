@@ -52,8 +52,8 @@ def misaligned(e: Any, address: str, size: int, write: bool) -> None:
 
 for _big in (False, True):
     _be = "be" if _big else ""
-    for _w, _signed, _name in ((8, False, "8"), (16, False, "16"), (32, False, "32"), (64, False, "64"), (8, True, "s8"),
-                               (16, True, "s16")):  # fmt: skip
+    for _name in ("8", "16", "32", "64", "s8", "s16"):
+        _w, _signed = int(_name.lstrip("s")), _name[0] == "s"
         _d = f"d{max(_w, 32)}"
         row(f"arm_ld{_name}{_be}", f"{_d} <- a32 i32",
             lambda e, a, i, w=_w, s=_signed, b=_big: _load(e, w, _address(e, a, i), s, b))  # fmt: skip
@@ -62,7 +62,9 @@ for _big in (False, True):
             lambda e, a, b, i, w=_w, s=_signed, g=_big: _load(e, w, _indexed(e, a, b, i), s, g))  # fmt: skip
     for _w in (8, 16, 32, 64):
         _c = max(_w, 32)
-        row(f"arm_st{_w}{_be}", f"a32 b{_c} i32", lambda e, a, b, i, w=_w, g=_big: _store(e, w, _address(e, a, i), b, g))
+        row(
+            f"arm_st{_w}{_be}", f"a32 b{_c} i32", lambda e, a, b, i, w=_w, g=_big: _store(e, w, _address(e, a, i), b, g)
+        )
         row(f"arm_stx{_w}{_be}", f"a32 b32 c{_c} i32",
             lambda e, a, b, c, i, w=_w, g=_big: _store(e, w, _indexed(e, a, b, i), c, g))  # fmt: skip
     for _w in (8, 32):  # of SWP, which writes the place as well
@@ -83,10 +85,10 @@ for _w, _name in ((8, "8"), (16, "16"), (32, "32")):
     row(f"arm_ldt{_name}", "d32 <- a32",
         lambda e, a, w=_w: e.trunc(64, e.helper("load_user", e.zext(32, a), w // 8), 32), cold=True)  # fmt: skip
     row(f"arm_stt{_name}", "a32 b32",
-        lambda e, a, b, w=_w: e.helper("store_user", e.zext(32, a), w // 8, e.zext(32, b)) and None, cold=True)  # fmt: skip
-    if _w > 8:
-        row(f"arm_swap{_name}", "d32 <- a32",
-            lambda e, a, w=_w: e.zext(w, _swap(e, w, e.trunc(32, a, w), True), 32) if w < 32 else _swap(e, 32, a, True))
+        lambda e, a, b, w=_w: e.helper("store_user", e.zext(32, a), w // 8, e.zext(32, b)) and None,
+        cold=True)  # fmt: skip
+    #: The bytes of the lower part the other way round.
+    row(f"arm_swap{_name}", "d32 <- a32", lambda e, a, w=_w: e.zext(w, _swap(e, w, e.trunc(32, a, w), True), 32))
 
 
 # -- exclusives: the local monitor (A3.4.1) ---------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def split_a32(w, out):
         op, flags = lsr(w, 21) & 15, lsr(w, 20) & 1
         if w & 0x01B00000 == 0x01000000:
             return masked(out, w & ~0x000F0FFF, 0, lsr(w, 4) & 0xF000 | w & 0xFFF, IMM)
-        if w & 0x01900000 == 0x01000000 or lsr(w, 12) & 15 == 15 and op & 12 != 8:
+        if w & 0x01900000 == 0x01000000 or (lsr(w, 12) & 15 == 15 and op & 12 != 8):
             return masked(out, w, 0, 0, 0)
         if flags and lsr(0xF303, op) & 1:  # AND EOR TST TEQ ORR MOV BIC MVN: a rotation gives the carry
             if w & 0xF00 != 0:

@@ -11,4 +11,8 @@ def load_frontend(name: str) -> Any:
         from frontends.x86.frontend import X86Frontend
 
         return X86Frontend()
+    if name == "arm":
+        from frontends.arm.frontend import ArmFrontend
+
+        return ArmFrontend()
     raise ValueError(f"no front end for {name}")

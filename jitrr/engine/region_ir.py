@@ -22,7 +22,7 @@ from jitrr.microops.table import ROWS, Operand, Row
 
 LIKELY = "!prof !0"
 #: Engine fields that cannot change while a region runs, and their IR types.
-_CONSTANT = {"tlb_salt": "i64", "tlb": "ptr", "jc": "ptr", "jc_key": "i64"}
+_CONSTANT = {"tlb_salt": "i64", "tlb": "ptr", "jc": "ptr"}
 
 
 @dataclass(frozen=True)
@@ -348,7 +348,7 @@ def _mapped(e: RegionEmit, number: int) -> str:
     hashed = e.bin("and", 64, e.bin("xor", 64, e.bin("lshr", 64, pc, 2), e.bin("lshr", 64, pc, 14)), JC_SIZE - 1)
     entry = e.let(f"getelementptr [{JC_ENTRY} x i8], ptr %jc, i64 {hashed}")
     same = []
-    for at, expected in ((0, pc), (8, "%jc_key"), (16, e.let(f"ptrtoint ptr {_head(e, number)} to i64"))):
+    for at, expected in ((0, pc), (8, e.get("jc_key")), (16, e.let(f"ptrtoint ptr {_head(e, number)} to i64"))):
         value = e.let(f"load i64, ptr {e.let(f'getelementptr i8, ptr {entry}, i64 {at}')}, !tbaa !11")
         same.append(e.icmp("eq", 64, value, expected))
     return e.bin("and", 1, same[0], e.bin("and", 1, same[1], same[2]))

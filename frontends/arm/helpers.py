@@ -1,0 +1,19 @@
+"""All native helpers of the ARM front end, declared once; imported only when they must be compiled."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from frontends.arm import exceptions, mmu, system
+from frontends.arm.split import split
+from frontends.arm.state import LAYOUT
+from jitrr.engine import blocks, softmmu
+
+
+@cache
+def build() -> None:
+    """Declare them (jitrr.engine.native.HELPERS)."""
+    memory = softmmu.build(LAYOUT, mmu.make_walk, mmu.entry_cached, mmu.refused)
+    blocks.build(LAYOUT, split, memory)
+    exceptions.build(memory)
+    system.build(memory)

@@ -1,0 +1,199 @@
+"""Runs a few ARM instructions in our engine as the oracle does: User or System mode, the layout's pages mapped by short
+descriptors, exceptions to vectors that are not mapped, so that the run ends there.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from oracle.arm_state import PAGE, PLACES, ArmFault, ArmState, E, T, code_page
+
+from frontends.arm import state as st
+from frontends.arm.frontend import ArmFrontend
+from frontends.arm.vectors import EXC_DABORT, FSR_WRITE
+from jitrr.engine.engine import Engine
+from jitrr.engine.exits import Exit
+from jitrr.engine.region_ir import Block, Region
+from jitrr.engine.tier import Former, Tier
+from jitrr.engine.worker import compile_region
+
+TABLES, FRAMES = 0x100000, 0x200000
+VECTORS = 0xF0000000
+MASK64 = (1 << 64) - 1
+_SCRATCH = slice(st.T // 8, st.V // 8 + 16)
+_POISON = memoryview(b"".join(
+    struct.pack("<Q", 0xBAD0_0000_DEAD_0001 * n & MASK64) for n in range(1, 1 + _SCRATCH.stop - _SCRATCH.start)
+)).cast("Q")  # fmt: skip
+#: SCTLR without A: MMU, caches, branch prediction, and the bits that are 1.
+SCTLR = 0x00C51879
+#: From LR to the address of the instruction that an exception has interrupted, in A32; Undefined and SVC: its size.
+_LR_OFFSET = {1: 4, 2: 4, 3: 4, 4: 8}
+
+
+class ArmExecutor:
+    """``run(state, code, steps)``, and ``start`` and ``go_on`` for programs.
+
+    ``tier``: "interp", "jit" to run a compiled region of the first block, or "auto": regions are compiled where a
+    program is hot."""
+
+    def __init__(self, tier: str = "interp"):
+        self.engine = Engine(ArmFrontend(), 4 << 20, self._host_call)
+        self.ram = memoryview(self.engine.ram.map)
+        self.words = memoryview(self.engine.block.map).cast("Q")
+        self.compile_all = tier == "jit"
+        self.tier = None
+        if tier != "interp":
+            threshold, patience = (1 << 60, 1 << 60) if self.compile_all else (8, 16)
+            self.tier = Tier(self.engine, threshold, patience, synchronous=True)
+        self.engine.tier = self.tier
+        self.frames: dict[int, int] = {}
+        self._map_pages()
+        self._code = b""
+        for name, value in (("linear_mask", 0xFFFFFFFF), ("vbar", VECTORS), ("ttbr0", TABLES), ("dacr", 1),
+                            ("cpacr", 0xF << 20), ("fpexc", 1 << 30)):  # fmt: skip
+            self.engine.state[name] = value
+
+    def _host_call(self, kind: int, a: int, b: int) -> int:
+        raise AssertionError(f"device access {kind} {a:#x} {b} in an instruction test")
+
+    def _map_pages(self) -> None:
+        second = TABLES + 0x4000
+        for address in (*PLACES.pages, PLACES.code):
+            frame = self.frames[address] = FRAMES + PAGE * len(self.frames)
+            entry = TABLES + (address >> 20) * 4
+            (table,) = struct.unpack_from("<I", self.ram, entry)
+            if not table:
+                table = second | 1
+                second += 0x400
+                struct.pack_into("<I", self.ram, entry, table)
+            rights = 0x30 if address in PLACES.writable else 0x230  # AP
+            struct.pack_into("<I", self.ram, (table & ~0x3FF) + (address >> 12 & 0xFF) * 4, frame | rights | 2)
+
+    # -- one case -----------------------------------------------------------------------------------------------------
+    def run(self, state: ArmState, code: bytes, steps: int = 1) -> tuple[ArmState, ArmFault | None]:
+        """Twice: with an empty TLB, and with the one that left behind and other scratch registers. Both must agree."""
+        self._put_code(state.r[15], code)
+        self.engine.call("flush_tlb")
+        self._put(state)
+        if self.compile_all:
+            self._compile()
+        cold = self._step(state, steps)
+        self._put(state)
+        self.words[_SCRATCH] = _POISON
+        warm = self._step(state, steps)
+        if cold != warm:
+            raise AssertionError(f"{cold[1]} with an empty TLB, {warm[1]} with a full one: {cold[0]} and {warm[0]}")
+        return warm
+
+    def start(self, state: ArmState, code: bytes) -> None:
+        """Get ready for a program (within its page) at instruction count 0; translations are kept."""
+        self._put_code(state.r[15], code)
+        self._put(state)
+        self.words[_SCRATCH] = _POISON
+        self.engine.set_icount(0)
+
+    def go_on(self, state: ArmState, icount: int) -> tuple[ArmState, ArmFault | None]:
+        """The state after ``icount`` instructions of the program that started in ``state``, or at its fault."""
+        while self.engine.icount < icount and self.engine.run(icount) == Exit.REQUEST:
+            pass  # it has written its own code: the runtime would go on too
+        if self.tier is not None:
+            self.tier.service()
+        return self._get(state)
+
+    def _step(self, state: ArmState, steps: int) -> tuple[ArmState, ArmFault | None]:
+        self.engine.set_icount(1000)
+        for n in range(steps):
+            reason = self.engine.run(1001 + n)
+            if reason == Exit.MISSING:
+                raise AssertionError("announced and not there")
+            if self._raised():
+                break
+        return self._get(state)
+
+    def _put_code(self, pc: int, code: bytes) -> None:
+        page = code_page(pc, code)
+        if page == self._code:
+            return
+        self._code = page
+        frame = self.frames[PLACES.code]
+        self.engine.invalidate_page(frame >> 12)
+        self.ram[frame : frame + PAGE] = page
+
+    def _compile(self) -> None:
+        """Translate the block and put a region in place of it."""
+        engine = self.engine
+        phys = engine.call("check_exec", int(engine.state["pc"]))
+        if phys == -1:
+            engine.state["exc_vector"] = MASK64
+            return
+        head = engine.translate(int(engine.state["pc"]), phys)
+        assert self.tier is not None
+        formed = Former(self.tier, head, int(engine.state["pc"])).form()
+        bits, blocks = formed.request()
+        code, linked = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
+        self.tier._install(formed, code, linked)
+        self.tier.arena.used = self.tier.pool_used = 0
+
+    def _put(self, state: ArmState) -> None:
+        w, at, cpsr = self.words, self.engine.layout.offsets, state.cpsr
+        for n in range(15):
+            w[st.gpr(n) // 8] = state.r[n]
+        for n in range(16):
+            w[st.q(n) // 8], w[st.q(n) // 8 + 1] = state.q[n] & MASK64, state.q[n] >> 64
+        for name, value in (
+            ("pc", state.r[15]), ("nf", cpsr & st.N), ("zf", 0 if cpsr & st.Z else 1), ("cf", cpsr >> 29 & 1),
+            ("vf", (cpsr & st.VBIT) << 3), ("qf", cpsr & st.QBIT), ("ge", cpsr & 0xF0000), ("thumb", cpsr >> 5 & 1),
+            ("itstate", cpsr >> 25 & 3 | cpsr >> 8 & 0xFC), ("cpsr", cpsr & 0x1F | cpsr & (st.A | st.I | st.F | E)),
+            ("sctlr", SCTLR | state.sctlr_a << 1), ("exc_vector", MASK64), ("leave", 0), ("exclusive", 0),
+        ):  # fmt: skip
+            w[at[name] // 8] = value
+        self._put_fp(state.fpscr)
+        for page in PLACES.pages:
+            frame = self.frames[page]
+            data = state.read(page, PAGE)
+            if self.ram[frame : frame + PAGE] != data:
+                self.ram[frame : frame + PAGE] = data
+        self.engine.call("update_mode")
+
+    def _put_fp(self, fpscr: int) -> None:
+        w, at = self.words, self.engine.layout.offsets
+        flags = 0x9F
+        for name, value in (("fpscr", fpscr & 0x07FFFFFF & ~flags), ("fpcc", fpscr & 0xF0000000),
+                            ("fpqc", fpscr & 1 << 27), ("fpflags", fpscr & flags)):  # fmt: skip
+            w[at[name] // 8] = value
+
+    def _get(self, before: ArmState) -> tuple[ArmState, ArmFault | None]:
+        w, at = self.words, self.engine.layout.offsets
+        out = before.copy()
+        out.r[:] = [*w[st.GPR // 8 : st.GPR // 8 + 15], w[at["pc"] // 8]]
+        for n in range(16):
+            out.q[n] = w[st.q(n) // 8] | w[st.q(n) // 8 + 1] << 64
+        it = w[at["itstate"] // 8]
+        cpsr = w[at["nf"] // 8] & st.N | (w[at["vf"] // 8] & st.N) >> 3 | w[at["cf"] // 8] << 29 | w[at["qf"] // 8]
+        cpsr |= (0 if w[at["zf"] // 8] else st.Z) | w[at["ge"] // 8] | (it & 3) << 25 | (it & 0xFC) << 8
+        out.cpsr = cpsr | w[at["thumb"] // 8] << 5 | w[at["cpsr"] // 8]
+        out.fpscr = w[at["fpscr"] // 8] | w[at["fpcc"] // 8] | w[at["fpqc"] // 8] | w[at["fpflags"] // 8]
+        for page in PLACES.writable:
+            frame = self.frames[page]
+            if self.ram[frame : frame + PAGE] != before.read(page, PAGE):
+                out.write(page, bytes(self.ram[frame : frame + PAGE]))
+        return out, self._exception(out)
+
+    def _raised(self) -> bool:
+        return VECTORS <= int(self.engine.state["pc"]) < VECTORS + 32
+
+    def _exception(self, out: ArmState) -> ArmFault | None:
+        """Undo an exception's entry in ``out``; what it was."""
+        if not self._raised():
+            return None
+        s, vector = self.engine.state, (int(self.engine.state["pc"]) - VECTORS) >> 2
+        bank = {1: st.BANK_UND, 2: st.BANK_SVC}.get(vector, st.BANK_ABT)
+        lr, out.cpsr = out.r[14], int(s["spsr"][bank])
+        out.r[13], out.r[14] = int(s["banked_r13"][st.BANK_USER]), int(s["banked_r14"][st.BANK_USER])
+        offset = _LR_OFFSET[vector]
+        if out.cpsr & T and vector == 1:
+            offset = 2
+        out.r[15] = lr - offset if vector != 2 else lr
+        if vector == EXC_DABORT:
+            return ArmFault(vector, int(s["dfar"]), bool(int(s["dfsr"]) & FSR_WRITE))
+        return ArmFault(vector)
