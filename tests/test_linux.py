@@ -105,9 +105,21 @@ def test_a_seek_comes_to_the_same_state_each_time(boot: Path, part: int) -> None
     assert digest(boot, icount, "auto") == digest(boot, icount, "auto") == digest(boot, icount, "interp")
 
 
-def test_thresholds_stops_and_seeks_do_not_matter(boot: Path) -> None:
+@pytest.fixture(scope="module")
+def truth(boot: Path) -> dict[int, bytes]:
+    """Digests of some places, by the interpreter alone; every digest of the recording is checked on the way."""
+    recording = Recording(boot)
+    return Walk(recording, places(recording, random.Random(SEED), 8), "interp").digests
+
+
+def test_all_code_compiled_comes_to_the_same_states(boot: Path, truth: dict[int, bytes]) -> None:
+    walk = Walk(Recording(boot), sorted(truth), "jit")
+    assert walk.digests == truth
+    assert walk.regions > 5_000
+
+
+def test_thresholds_stops_and_seeks_do_not_matter(boot: Path, truth: dict[int, bytes]) -> None:
     recording, rng = Recording(boot), random.Random(SEED)
-    truth = Walk(recording, places(recording, rng, 8), "interp").digests
     assert Walk(recording, sorted(truth), "auto", random_thresholds(rng)).digests == truth
     few = dict(rng.sample(sorted(truth.items()), 5))
     wander(recording, few, rng, random_thresholds(rng))

@@ -8,6 +8,7 @@ machine code (most of what ``njit`` costs) never run. Imported only to build.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from numba import types
@@ -75,15 +76,35 @@ def declaration(symbol: str, count: int) -> Any:
     return types.ExternalFunction(symbol, types.int64(*[types.int64] * count))
 
 
+@cache
+def _contexts() -> tuple[Any, Any]:
+    """numba's contexts; what a function gives for arguments of certain types is resolved once: nearly all is int64."""
+    typing, target = cpu_target.typing_context, cpu_target.target_context
+    typing.refresh()
+    target.refresh()
+    resolve = typing.resolve_function_type
+    known: dict[Any, tuple[Any, Any]] = {}
+
+    def remembered(function: Any, args: Any, kws: Any) -> Any:
+        key = id(function), tuple(args), tuple(dict(kws).items())
+        if key not in known:
+            found = resolve(function, args, kws)
+            if found is None:
+                return None
+            known[key] = found, function  # the function is kept alive, so that its id stays its own
+        return known[key][0]
+
+    typing.resolve_function_type = remembered
+    return typing, target
+
+
 def to_ir(symbol: str, function: Callable[..., int]) -> list[str]:
     """IR modules that together define ``i64 @symbol(i64...)``."""
     count = function.__code__.co_argcount
     flags: Any = Flags()
     flags.error_model = "numpy"
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    typing, target = cpu_target.typing_context, cpu_target.target_context
-    typing.refresh()
-    target.refresh()
+    typing, target = _contexts()
     arguments = (types.int64,) * count
     with target_override("cpu"):
         name, texts = _Compiler(typing, target, None, arguments, types.int64, flags, {}).text(function)
