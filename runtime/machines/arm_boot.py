@@ -20,7 +20,8 @@ PAGE = 4096
 SEED_SIZE = 32
 #: Where a raw image goes, as on QEMU's board.
 RAW_OFFSET = 0x10000
-#: Where a zImage goes at least: the boot protocol recommends 32 MiB, so that it need not move out of its own way.
+#: Where a zImage goes at least: the boot protocol recommends 32 MiB, so that it need not move out of its own way. In
+#: small memories it is half of them.
 ZIMAGE_OFFSET = 32 << 20
 #: Behind a zImage: its stack, its heap, and the zeroed data of the decompressor.
 _ZIMAGE_WORK = 1 << 20
@@ -81,7 +82,7 @@ def place(image: bytes, memory: int) -> Program:
     if image[:4] == _ELF32[:4]:
         program = _place_elf(image, memory)
     elif len(image) >= 0x40 and unpack_from("<I", image, 0x24)[0] == _ZIMAGE_MAGIC:
-        program = _place_zimage(image)
+        program = _place_zimage(image, memory)
     else:
         program = Program(((RAW_OFFSET, image),), RAM_BASE + RAW_OFFSET, RAW_OFFSET + len(image))
     if program.end > memory:
@@ -89,14 +90,14 @@ def place(image: bytes, memory: int) -> Program:
     return program
 
 
-def _place_zimage(image: bytes) -> Program:
+def _place_zimage(image: bytes, memory: int) -> Program:
     """Above the memory that the decompressed kernel will take."""
     if unpack_from("<I", image, 0x30)[0] != _LITTLE_ENDIAN:
         raise ConfigError("the zImage is for big-endian processors")
     start, end = unpack_from("<II", image, 0x28)
     if end - start > len(image):
         raise ConfigError(f"the zImage is cut short: {len(image)} bytes of {end - start}")
-    at = max(ZIMAGE_OFFSET, -(-_decompressed_end(image) // PAGE) * PAGE)
+    at = max(min(ZIMAGE_OFFSET, memory // 2), -(-_decompressed_end(image) // PAGE) * PAGE)
     return Program(((at, image),), RAM_BASE + at, at + len(image) + _ZIMAGE_WORK)
 
 
