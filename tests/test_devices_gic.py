@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from virt_fakes import GICC, GICD, VirtRig
 
@@ -273,7 +275,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.up = [False, False]
-        outputs = [(Line(lambda level, cpu=cpu: self._set(cpu, level)), Line(lambda level: None)) for cpu in (0, 1)]
+        outputs = [(Line(partial(self._set, cpu)), Line(lambda level: None)) for cpu in (0, 1)]
         self.gic = GicV2("gic", outputs)
         self.gic.reset()
         self.gic.distributor.write(0, 4, 1)

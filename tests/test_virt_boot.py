@@ -31,10 +31,14 @@ class EntryRecorder:
 class Loaded:
     """A kernel image loaded into ``memory`` bytes."""
 
-    def __init__(self, kernel: bytes, memory: int = 64 * MIB, **options: object):
-        images = {name: Image(name, data) for name, data in options.items() if isinstance(data, bytes)}
-        append = str(options.get("append", ""))
-        config = MachineConfig(arch="arm", memory=memory, kernel=Image("kernel", kernel), append=append, **images)
+    def __init__(self, kernel: bytes, memory: int = 64 * MIB, *, initrd: bytes = b"", append: str = ""):
+        config = MachineConfig(
+            arch="arm",
+            memory=memory,
+            kernel=Image("kernel", kernel),
+            initrd=Image("initrd", initrd) if initrd else None,
+            append=append,
+        )
         self.memory = bytearray(memory)
         self.border, cpu = FakeBorder(), EntryRecorder()
         arm_boot.load_guest(config, memoryview(self.memory), self.border, cpu)
