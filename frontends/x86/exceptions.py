@@ -1,7 +1,7 @@
 """Exceptions, interrupts and IRET in every mode (SDM volume 3, chapter 6; 20.1 for real mode). Compiled by numba.
 
 An entry is all or nothing: what can fault is done before any register changes. Virtual-8086 mode is entered and left
-through the 32-bit protected-mode paths; hardware task switches are not there and stop the machine with a report.
+through the 32-bit protected-mode paths; task gates and IRET of nested tasks switch tasks (tasks.py).
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from types import SimpleNamespace
 
 from frontends.x86 import state as st
 from frontends.x86.common import (
-    A_BIG,
     A_LONG,
-    A_PRESENT,
     AC,
     ATTR,
     BASE,
@@ -38,7 +36,6 @@ from frontends.x86.common import (
     PF_FAULT,
     RF,
     SEL,
-    TS,
     VM,
     cpl,
     fault,
@@ -52,18 +49,14 @@ from frontends.x86.common import (
 )
 from frontends.x86.debug import TRAP, deliver_debug, due, forget_step, return_flags
 from frontends.x86.segments import (
-    CODE,
-    CONFORMING_OR_DOWN,
     RSP,
-    S_BIT,
     d_attr,
     d_base,
-    d_dpl,
     d_limit,
     operand_mask,
     set_rsp,
 )
-from frontends.x86.services import MISSING_TASK_SWITCH
+from frontends.x86.tasks import BY_CALL, BY_RETURN, TSS_32BIT
 from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
 CS, SS, DS, ES, FS, GS, TR = st.CS, st.SS, st.DS, st.ES, st.FS, st.GS, st.TR
@@ -78,14 +71,15 @@ FAULTS = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 0x7C00 | 1 << 16 | 1 << 17 | 1 << 1
 CONTRIBUTORY = 1 << 0 | 0x3C00
 #: Flags cleared on entry through an interrupt gate; a trap gate leaves IF.
 CLEARED = st.TF | NT | RF | VM
-HARDWARE, SOFTWARE, IF_OVERFLOW = 0, 1, 2
+HARDWARE, SOFTWARE, IF_OVERFLOW, INT_N = 0, 1, 2, 4
 
 
-def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
+def build(mmu: SimpleNamespace, seg: SimpleNamespace, task: SimpleNamespace) -> SimpleNamespace:
     """The helpers; returns functions others use."""
     load_as, done = mmu.load_as, mmu.finish
-    push_on, push64, peek, not_there = seg.push_on, seg.push64, seg.peek, seg.not_there
-    read_descriptor, check_stack, check_target = seg.read_descriptor, seg.check_stack, seg.check_target
+    push_on, push64, peek, set_rsp_legacy = seg.push_on, seg.push64, seg.peek, seg.set_rsp_legacy
+    check_target, gate_code, new_level, switch_task = seg.check_target, seg.gate_code, seg.new_level, task.switch_task
+    tss_stack, tss_stack64, inner_stack, blame_stack = seg.tss_stack, seg.tss_stack64, seg.inner_stack, seg.blame_stack
     mark_accessed, install, leave_to, load_real = seg.mark_accessed, seg.install, seg.leave_to, seg.load_real
     enter_real, enter_code = seg.enter_real, seg.enter_code
     return_code, return_stack = seg.return_code, seg.return_stack
@@ -108,21 +102,6 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return enter_real(cpu, lsr(target, 16), target & 0xFFFF)
 
     @inner
-    def gate_code(cpu, selector, ext):
-        """The checked code descriptor of a gate; check for a pending exception."""
-        error = (selector & 0xFFFC) | ext
-        if selector & 0xFFFC == 0:
-            return fault(cpu, GP, ext)
-        d = read_descriptor(cpu, selector, GP, ext)
-        if pending(cpu):
-            return -1
-        if d_attr(d) & (S_BIT | CODE) != S_BIT | CODE or d_dpl(d) > cpl(cpu):
-            return fault(cpu, GP, error)
-        if d_attr(d) & A_PRESENT == 0:
-            return fault(cpu, NP, error)
-        return d
-
-    @inner
     def check_gate(cpu, gate, vector, kind, ext):
         """Privilege and presence of an IDT entry whose type is right."""
         error = 8 * vector + 2 + ext
@@ -131,11 +110,6 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         if lsr(gate, 47) & 1 == 0:
             return fault(cpu, NP, error)
         return 0
-
-    @inner
-    def new_level(cpu, d):
-        """CPL after entering code: conforming code keeps it."""
-        return cpl(cpu) if d_attr(d) & CONFORMING_OR_DOWN else d_dpl(d)
 
     @inner
     def after_entry(cpu, selector, d, level, target, gate_type):
@@ -154,11 +128,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             slot = 36 + 8 * (ist - 1)
         elif level != cpl(cpu):
             slot = 4 + 8 * level
-        if slot == -1:
-            return ld64(cpu + RSP) & -16
-        if slot + 7 > ld64(cpu + LIMIT + 8 * TR):
-            return fault(cpu, TS, (ld64(cpu + SEL + 8 * TR) & 0xFFFC) | ext)
-        return load_as(cpu, ld64(cpu + BASE + 8 * TR) + slot, 8, 0) & -16
+        return (ld64(cpu + RSP) if slot == -1 else tss_stack64(cpu, slot, ext)) & -16
 
     @inner
     def enter_long(cpu, vector, error, kind, ext, rf, return_pc):
@@ -174,12 +144,8 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             return -1
         selector = lsr(gate, 16) & 0xFFFF
         d = gate_code(cpu, selector, ext)
-        if pending(cpu):
-            return -1
-        if d_attr(d) & (A_LONG | A_BIG) != A_LONG:
-            return fault(cpu, GP, (selector & 0xFFFC) | ext)
         target = (gate & 0xFFFF) | (lsr(gate, 32) & 0xFFFF0000) | (high << 32)
-        if check_target(cpu, d, target) != 0:
+        if pending(cpu) or check_target(cpu, d, target) != 0:
             return -1
         level = new_level(cpu, d)
         sp = long_stack(cpu, lsr(gate, 32) & 7, level, ext)
@@ -198,18 +164,6 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             set_segment(cpu, SS, level, 0, 0, level << 5)
         st64(cpu + RSP, sp)
         return after_entry(cpu, selector, d, level, target, lsr(gate, 40) & 15)
-
-    @inner
-    def tss_stack(cpu, level, ext):
-        """(SS << 32) | ESP for a privilege level from a 32 or 16 bit TSS; check for a pending exception."""
-        wide = ld64(cpu + ATTR + 8 * TR) & 8 != 0
-        size = 4 if wide else 2
-        slot = 2 * size * level + size
-        if slot + 2 * size - 1 > ld64(cpu + LIMIT + 8 * TR):
-            return fault(cpu, TS, (ld64(cpu + SEL + 8 * TR) & 0xFFFC) | ext)
-        at = ld64(cpu + BASE + 8 * TR) + slot
-        sp = load_as(cpu, at, size, 0)
-        return sp | ((load_as(cpu, at + size, size, 0) & 0xFFFF) << 32)
 
     @inner
     def push_data_segments(cpu, base, limit, attr, sp, size):
@@ -238,10 +192,8 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         if pending(cpu):
             return -1
         stack_selector, sp = lsr(where, 32) & 0xFFFF, where & 0xFFFFFFFF
-        if stack_selector & 0xFFFC == 0:
-            return fault(cpu, TS, ext)
-        stack = read_descriptor(cpu, stack_selector, TS, ext)
-        if pending(cpu) or check_stack(cpu, stack_selector, stack, level, TS, ext) != 0:
+        stack = inner_stack(cpu, stack_selector, level, ext)
+        if pending(cpu):
             return -1
         base, limit, attr = d_base(stack), d_limit(stack), d_attr(stack)
         user = 1 if level == 3 else 0
@@ -253,7 +205,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         mark_accessed(cpu, selector, d)
         mark_accessed(cpu, stack_selector, stack)
         if pending(cpu):
-            return -1
+            return blame_stack(cpu, stack_selector, ext)
         if from_v86:
             set_segment(cpu, ES, 0, 0, 0, 0)
             set_segment(cpu, DS, 0, 0, 0, 0)
@@ -263,11 +215,17 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return set_rsp_legacy(cpu, attr, sp)
 
     @inner
-    def set_rsp_legacy(cpu, attr, sp):
-        """RSP on a stack segment with given attributes."""
-        mask = 0xFFFFFFFF if attr & A_BIG else 0xFFFF
-        st64(cpu + RSP, sp & mask if attr & A_BIG else (ld64(cpu + RSP) & ~mask) | (sp & mask))
-        return 0
+    def enter_task(cpu, selector, error, ext, flags, return_pc):
+        """Through a task gate: 1 when the task has changed, whose stack gets the error code."""
+        if switch_task(cpu, selector, BY_CALL, return_pc, flags, ext) != 1:
+            return -1
+        if error != -1 and not pending(cpu):
+            base, limit, attr = ld64(cpu + BASE + 8 * SS), ld64(cpu + LIMIT + 8 * SS), ld64(cpu + ATTR + 8 * SS)
+            size, user = 4 if ld64(cpu + ATTR + 8 * TR) & TSS_32BIT else 2, 1 if cpl(cpu) == 3 else 0
+            sp = push_on(cpu, base, limit, attr, ld64(cpu + RSP), size, error, user)
+            if not pending(cpu):
+                set_rsp_legacy(cpu, attr, sp)
+        return 1
 
     @inner
     def enter_protected(cpu, vector, error, kind, ext, rf, return_pc):
@@ -282,7 +240,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         if check_gate(cpu, gate, vector, kind, ext) != 0:
             return -1
         if gate_type == 5:
-            return not_there(cpu, MISSING_TASK_SWITCH)
+            return enter_task(cpu, lsr(gate, 16) & 0xFFFF, error, ext, get_flags(cpu) | rf, return_pc)
         selector, wide = lsr(gate, 16) & 0xFFFF, gate_type & 8 != 0
         target = (gate & 0xFFFF) | (lsr(gate, 32) & 0xFFFF0000 if wide else 0)
         d = gate_code(cpu, selector, ext)
@@ -306,7 +264,8 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
 
     @inner
     def enter(cpu, vector, error, kind, rf, return_pc):
-        """Enter the handler of ``vector``; -1 with an exception pending and nothing changed."""
+        """Enter the handler of ``vector``; -1 with an exception pending and nothing changed, 1 when the task has
+        changed (an exception of the new one may be pending)."""
         ext = 0 if kind == SOFTWARE else 1
         if ld64(cpu + CR0) & CR0_PE == 0:
             return enter_vector(cpu, vector, return_pc)
@@ -359,17 +318,27 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
             else:
                 vector, error = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR)
 
+    @inner
+    def settle(cpu):
+        """After a task switch by an instruction: deliver what is pending in the new task."""
+        if pending(cpu):
+            st64(cpu + O_IC, ld64(cpu + O_LIMIT) - ld64(cpu + O_NOW) - 1)
+            if deliver(cpu) != 0:
+                fault(cpu, DOUBLE, 0)
+        return 0
+
     @helper
     def soft_interrupt(cpu, vector, next_pc, kind):
-        """INT n, INT3 (SOFTWARE), INTO (IF_OVERFLOW), INT1 (HARDWARE: no check of the gate's privilege)."""
+        """INT n (INT_N), INT3 (SOFTWARE), INTO (IF_OVERFLOW), INT1 (HARDWARE: no check of the gate's privilege)."""
         flags = get_flags(cpu)
         if kind == IF_OVERFLOW and flags & st.OF == 0:
             st64(cpu + O_PC, next_pc)
-        elif flags & VM and flags & IOPL != IOPL and vector != 1 and vector != 3 and vector != 4:
+        elif kind == INT_N and flags & VM and flags & IOPL != IOPL:
             fault(cpu, GP, 0)
         else:
             forget_step(cpu)
-            enter(cpu, vector, -1, SOFTWARE if kind else HARDWARE, 0, next_pc)
+            if enter(cpu, vector, -1, SOFTWARE if kind else HARDWARE, 0, next_pc) == 1:
+                settle(cpu)
         return done(cpu)
 
     # -- IRET ---------------------------------------------------------------------------------------------------------
@@ -419,10 +388,19 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return enter_real(cpu, selector, offset & 0xFFFF)
 
     @inner
-    def iret_protected(cpu, size):
+    def iret_task(cpu, next_pc):
+        """Back to the task that called this one."""
+        if ld64(cpu + EFER) & EFER_LMA:
+            return fault(cpu, GP, 0)
+        link = load_as(cpu, ld64(cpu + BASE + 8 * TR), 2, 0)
+        return -1 if pending(cpu) else switch_task(cpu, link, BY_RETURN, next_pc, get_flags(cpu), 0)
+
+    @inner
+    def iret_protected(cpu, size, next_pc):
+        """1 when the task has changed."""
         long_mode, level = is_code64(cpu), cpl(cpu)
         if ld64(cpu + EFLAGS) & NT:
-            return fault(cpu, GP, 0) if ld64(cpu + EFER) & EFER_LMA else not_there(cpu, MISSING_TASK_SWITCH)
+            return iret_task(cpu, next_pc)
         offset, selector, value = peek(cpu, 0, size), peek(cpu, size, size) & 0xFFFF, peek(cpu, 2 * size, size)
         if pending(cpu):
             return -1
@@ -447,15 +425,15 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
         return leave_to(cpu, selector, d, offset, stack_selector, stack, sp)
 
     @helper
-    def iret(cpu, bits):
+    def iret(cpu, bits, next_pc):
         """IRET; ``bits``: operand size."""
         if is_real(cpu):
             iret_real(cpu, bits >> 3)
-        else:
-            iret_protected(cpu, bits >> 3)
+        elif iret_protected(cpu, bits >> 3, next_pc) == 1:
+            settle(cpu)
         if not pending(cpu) and ld64(cpu + O_NMI) != 0:
             st64(cpu + O_NMI, 0)
             st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)  # another NMI may be waiting
         return done(cpu)
 
-    return SimpleNamespace(merged_flags=merged_flags)
+    return SimpleNamespace(merged_flags=merged_flags, settle=settle)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 
-from frontends.x86 import debug, exceptions, fxsave, mmu, segments, strings, system
+from frontends.x86 import (
+    control,
+    debug,
+    exceptions,
+    far,
+    fxsave,
+    mmu,
+    segments,
+    strings,
+    system,
+    tasks,
+    transfers,
+)  # fmt: skip
 from frontends.x86.split import split
 from frontends.x86.state import LAYOUT
 from jitrr.engine import blocks, softmmu
@@ -15,7 +27,11 @@ def build() -> None:
     """Declare them (jitrr.engine.native.HELPERS)."""
     memory = softmmu.build(LAYOUT, mmu.make_walk, mmu.entry_cached, mmu.refused, "mxcsr", debug.watched)
     blocks.build(LAYOUT, split, memory)
-    segment = segments.build(memory)
-    system.build(memory, debug.build(memory), exceptions.build(memory, segment))
+    controls, breakpoints = control.build(memory), debug.build(memory)
+    segment = transfers.build(memory, segments.build(memory))
+    task = tasks.build(memory, segment, controls, breakpoints)
+    exception = exceptions.build(memory, segment, task)
+    far.build(memory, segment, task, exception)
+    system.build(memory, breakpoints, exception)
     strings.build(memory)
     fxsave.build(memory)

@@ -12,24 +12,25 @@ from jitrr.microops.table import row, rows
 
 CS, SS, TR, LDTR = st.CS, st.SS, st.TR, st.LDTR
 #: Kinds of software interrupts (exceptions.soft_interrupt) and queries (segments.segment_query).
-HARDWARE, SOFTWARE, IF_OVERFLOW = 0, 1, 2
+HARDWARE, SOFTWARE, IF_OVERFLOW, INT_N = 0, 1, 2, 4
 LAR, LSL, VERR, VERW = 0, 1, 2, 3
 
 # -- interrupts -------------------------------------------------------------------------------------------------------
-row("x86_int", "a64 i64", lambda e, a, i: e.helper("soft_interrupt", i, a, SOFTWARE), cold=True)
+row("x86_int", "a64 i64", lambda e, a, i: e.helper("soft_interrupt", i, a, INT_N), cold=True)
+row("x86_int3", "a64", lambda e, a: e.helper("soft_interrupt", 3, a, SOFTWARE), cold=True)
 row("x86_icebp", "a64", lambda e, a: e.helper("soft_interrupt", 1, a, HARDWARE), cold=True)
 row("x86_into", "a64", lambda e, a: e.helper("soft_interrupt", 4, a, IF_OVERFLOW), cold=True)
-row("x86_iret", "i64", lambda e, i: e.helper("iret", i), cold=True)
+row("x86_iret", "a64 i64", lambda e, a, i: e.helper("iret", i, a), cold=True)
 
 
 @lifts("int", "int3", "int1")
 def interrupt(i: Insn) -> None:
     """INT n, INT3, INT1."""
     after = next_pc(i)
-    if i.name == "int1":
-        i.emit("x86_icebp", 0, after)
+    if i.name == "int":
+        i.emit("x86_int", 0, after, imm=i.value())
     else:
-        i.emit("x86_int", 0, after, imm=3 if i.name == "int3" else i.value())
+        i.emit("x86_icebp" if i.name == "int1" else "x86_int3", 0, after)
     i.dispatch()
 
 
@@ -43,7 +44,7 @@ def into(i: Insn) -> None:
 @lifts("iret", "iretd", "iretq")
 def iret(i: Insn) -> None:
     """IRET."""
-    i.emit("x86_iret", imm=i.operand_bits)
+    i.emit("x86_iret", 0, next_pc(i), imm=i.operand_bits)
     i.dispatch()
 
 
@@ -207,7 +208,7 @@ def load_table(i: Insn) -> None:
 
 
 # -- far transfers ---------------------------------------------------------------------------------------------------
-row("x86_far_jump", "a64 b64 i64", lambda e, a, b, i: e.helper("far_jump", a, b, i), cold=True)
+row("x86_far_jump", "a64 b64 c64 i64", lambda e, a, b, c, i: e.helper("far_jump", a, b, i, c), cold=True)
 row("x86_far_call", "a64 b64 c64 i64", lambda e, a, b, c, i: e.helper("far_call", a, b, i, c), cold=True)
 row("x86_far_return", "a64 i64", lambda e, a, i: e.helper("far_return", i, a), cold=True)
 
@@ -230,7 +231,7 @@ def far_target(i: Insn) -> tuple[int, int]:
 def far_jump(i: Insn) -> None:
     """JMP far."""
     selector, offset = far_target(i)
-    i.emit("x86_far_jump", 0, selector, offset, imm=i.operand_bits)
+    i.emit("x86_far_jump", 0, selector, offset, next_pc(i), imm=i.operand_bits)
     i.dispatch()
 
 

@@ -1,4 +1,4 @@
-"""Segment registers: descriptor loads, LLDT, LTR, LAR and the like, and far transfers (SDM volume 3, chapters 3 and 5).
+"""Segment registers: descriptor loads, LLDT, LTR, LAR and the like (SDM volume 3, chapters 3 and 5).
 
 A function that can fault returns -1 with the exception pending and nothing changed. Compiled by numba.
 """
@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from frontends.x86 import state as st
 from frontends.x86.common import (
     A_BIG,
-    A_LONG,
     A_PRESENT,
     ATTR,
     BASE,
@@ -20,11 +19,9 @@ from frontends.x86.common import (
     GP,
     LIMIT,
     NP,
-    O_PC,
     SEL,
     SS_FAULT,
     VM,
-    canonical,
     cpl,
     fault,
     is_code64,
@@ -33,8 +30,6 @@ from frontends.x86.common import (
     set_segment,
     update_mode,
 )
-from frontends.x86.services import MISSING, MISSING_CALL_GATE, MISSING_TASK_SWITCH
-from jitrr.engine.constants import CALL_ARCH
 from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
 CS, SS, LDTR, TR = st.CS, st.SS, st.LDTR, st.TR
@@ -99,14 +94,7 @@ def set_rsp(cpu, value):
 
 def build(mmu: SimpleNamespace) -> SimpleNamespace:
     """The helpers; returns the functions that exceptions and system instructions use too."""
-    load_as, store_as, done, host_call = mmu.load_as, mmu.store_as, mmu.finish, mmu.host_call
-    load_data, store_data = mmu.load_data, mmu.store_data
-
-    @inner
-    def not_there(cpu, what):
-        """Stop the machine: this processor has something that jitrr does not."""
-        host_call(cpu, CALL_ARCH, MISSING, what)
-        return fault(cpu, GP, 0)
+    load_as, store_as, done = mmu.load_as, mmu.store_as, mmu.finish
 
     @inner
     def entry_address(cpu, selector):
@@ -164,17 +152,17 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         return 0
 
     @inner
-    def check_data(cpu, selector, d):
+    def check_data(cpu, selector, d, vector, ext):
         """A descriptor that is to become DS, ES, FS or GS."""
-        attr = d_attr(d)
+        attr, error = d_attr(d), (selector & 0xFFFC) | ext
         if attr & S_BIT == 0 or attr & (CODE | RW_BIT) == CODE:
-            return fault(cpu, GP, selector & 0xFFFC)
+            return fault(cpu, vector, error)
         if attr & (CODE | CONFORMING_OR_DOWN) != CODE | CONFORMING_OR_DOWN:
             dpl = d_dpl(d)
             if selector & 3 > dpl or cpl(cpu) > dpl:
-                return fault(cpu, GP, selector & 0xFFFC)
+                return fault(cpu, vector, error)
         if attr & A_PRESENT == 0:
-            return fault(cpu, NP, selector & 0xFFFC)
+            return fault(cpu, NP, error)
         return 0
 
     @inner
@@ -197,7 +185,11 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
             d = read_descriptor(cpu, selector, GP, 0)
             if pending(cpu):
                 return -1
-            if (check_stack(cpu, selector, d, cpl(cpu), GP, 0) if seg == SS else check_data(cpu, selector, d)) != 0:
+            if seg == SS:
+                check_stack(cpu, selector, d, cpl(cpu), GP, 0)
+            else:
+                check_data(cpu, selector, d, GP, 0)
+            if pending(cpu):
                 return -1
             mark_accessed(cpu, selector, d)
             if not pending(cpu):
@@ -288,222 +280,5 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         result = answer(cpu, what, selector & 0xFFFF)
         done(cpu)
         return result
-
-    # -- far transfers ------------------------------------------------------------------------------------------------
-    @inner
-    def check_code(cpu, selector, d):
-        """A descriptor that a far jump or call goes to directly."""
-        attr, level, error = d_attr(d), cpl(cpu), selector & 0xFFFC
-        if attr & (S_BIT | CODE) != S_BIT | CODE:
-            if attr & S_BIT == 0 and attr & 15 in (4, 12):
-                return not_there(cpu, MISSING_CALL_GATE)
-            if attr & S_BIT == 0 and attr & 15 in (1, 5, 9):
-                return not_there(cpu, MISSING_TASK_SWITCH)
-            return fault(cpu, GP, error)
-        if attr & CONFORMING_OR_DOWN:
-            if d_dpl(d) > level:
-                return fault(cpu, GP, error)
-        elif selector & 3 > level or d_dpl(d) != level:
-            return fault(cpu, GP, error)
-        return check_code_form(cpu, selector, attr)
-
-    @inner
-    def check_code_form(cpu, selector, attr):
-        """L and D are not set together in long mode, and the segment is present."""
-        if ld64(cpu + EFER) & EFER_LMA and attr & (A_LONG | A_BIG) == A_LONG | A_BIG:
-            return fault(cpu, GP, selector & 0xFFFC)
-        if attr & A_PRESENT == 0:
-            return fault(cpu, NP, selector & 0xFFFC)
-        return 0
-
-    @inner
-    def check_target(cpu, d, offset):
-        """The new pc is within the code segment (#GP(0))."""
-        if ld64(cpu + EFER) & EFER_LMA and d_attr(d) & A_LONG:
-            return 0 if canonical(offset) else fault(cpu, GP, 0)
-        return 0 if not lsr(offset, 32) and offset <= d_limit(d) else fault(cpu, GP, 0)
-
-    @inner
-    def direct_code(cpu, selector, offset):
-        """The checked descriptor of a far jump's or call's target, marked accessed; check for a pending exception."""
-        if selector & 0xFFFC == 0:
-            return fault(cpu, GP, 0)
-        d = read_descriptor(cpu, selector, GP, 0)
-        if pending(cpu) or check_code(cpu, selector, d) != 0 or check_target(cpu, d, offset) != 0:
-            return -1
-        mark_accessed(cpu, selector, d)
-        return d
-
-    @inner
-    def push_on(cpu, base, limit, attr, sp, size, value, user):
-        """Push on a stack segment that is not 64-bit, unless an exception is pending; returns the new stack pointer."""
-        if pending(cpu):
-            return sp
-        sp = (sp - size) & (0xFFFFFFFF if attr & A_BIG else 0xFFFF)
-        if not in_limit(limit, attr, sp, size):
-            fault(cpu, SS_FAULT, 0)
-        else:
-            store_data(cpu, (base + sp) & 0xFFFFFFFF, size, value, user)
-        return sp
-
-    @inner
-    def push64(cpu, sp, value, user):
-        """Push 8 bytes on a 64-bit stack."""
-        if not pending(cpu):
-            store_data(cpu, sp - 8, 8, value, user)
-        return sp - 8
-
-    @inner
-    def push(cpu, sp, size, value):
-        """Push on the current stack."""
-        user = 1 if cpl(cpu) == 3 else 0
-        if is_code64(cpu):
-            if not pending(cpu):
-                store_data(cpu, sp - size, size, value, user)
-            return sp - size
-        at = cpu + 8 * SS
-        return push_on(cpu, ld64(at + BASE), ld64(at + LIMIT), ld64(at + ATTR), sp, size, value, user)
-
-    @inner
-    def peek(cpu, depth, size):
-        """The ``size`` bytes ``depth`` bytes above the stack pointer."""
-        if pending(cpu):
-            return 0
-        user = 1 if cpl(cpu) == 3 else 0
-        sp = ld64(cpu + RSP) + depth
-        if is_code64(cpu):
-            return load_data(cpu, sp, size, user)
-        at = cpu + 8 * SS
-        sp &= 0xFFFFFFFF if ld64(at + ATTR) & A_BIG else 0xFFFF
-        if not in_limit(ld64(at + LIMIT), ld64(at + ATTR), sp, size):
-            return fault(cpu, SS_FAULT, 0)
-        return load_data(cpu, (ld64(at + BASE) + sp) & 0xFFFFFFFF, size, user)
-
-    @inner
-    def enter_code(cpu, selector, d, offset):
-        """CS and pc; CPL stays."""
-        install(cpu, CS, (selector & 0xFFFC) | cpl(cpu), d)
-        st64(cpu + O_PC, offset)
-        return update_mode(cpu)
-
-    @inner
-    def enter_real(cpu, selector, offset):
-        load_real(cpu, CS, selector)
-        st64(cpu + O_PC, offset)
-        return update_mode(cpu)
-
-    @helper
-    def far_jump(cpu, selector, offset, bits):
-        """JMP to another code segment; ``bits``: operand size."""
-        selector, offset = selector & 0xFFFF, offset & operand_mask(bits)
-        if is_real(cpu):
-            enter_real(cpu, selector, offset)
-        else:
-            d = direct_code(cpu, selector, offset)
-            if not pending(cpu):
-                enter_code(cpu, selector, d, offset)
-        return done(cpu)
-
-    @helper
-    def far_call(cpu, selector, offset, bits, next_pc):
-        """CALL to another code segment, returning to ``next_pc``."""
-        selector, offset = selector & 0xFFFF, offset & operand_mask(bits)
-        d = 0 if is_real(cpu) else direct_code(cpu, selector, offset)
-        sp = push(cpu, ld64(cpu + RSP), bits >> 3, ld64(cpu + SEL + 8 * CS))
-        sp = push(cpu, sp, bits >> 3, next_pc & operand_mask(bits))
-        if not pending(cpu):
-            set_rsp(cpu, sp)
-            if is_real(cpu):
-                enter_real(cpu, selector, offset)
-            else:
-                enter_code(cpu, selector, d, offset)
-        return done(cpu)
-
-    @inner
-    def return_code(cpu, selector, offset):
-        """The checked descriptor that RETF or IRET goes to; check for a pending exception."""
-        if selector & 0xFFFC == 0:
-            return fault(cpu, GP, 0)
-        d = read_descriptor(cpu, selector, GP, 0)
-        if pending(cpu):
-            return -1
-        attr, rpl, dpl = d_attr(d), selector & 3, d_dpl(d)
-        if rpl < cpl(cpu) or attr & (S_BIT | CODE) != S_BIT | CODE:
-            return fault(cpu, GP, selector & 0xFFFC)
-        if dpl > rpl or (attr & CONFORMING_OR_DOWN == 0 and dpl != rpl):
-            return fault(cpu, GP, selector & 0xFFFC)
-        if check_code_form(cpu, selector, attr) != 0 or check_target(cpu, d, offset) != 0:
-            return -1
-        mark_accessed(cpu, selector, d)
-        return d
-
-    @inner
-    def return_stack(cpu, selector, level, to64):
-        """The checked descriptor of an outer stack (0: a null one, for 64-bit code below CPL 3)."""
-        if selector & 0xFFFC == 0:
-            return 0 if to64 and level != 3 else fault(cpu, GP, 0)
-        d = read_descriptor(cpu, selector, GP, 0)
-        if pending(cpu) or check_stack(cpu, selector, d, level, GP, 0) != 0:
-            return -1
-        mark_accessed(cpu, selector, d)
-        return d
-
-    @inner
-    def drop_segments(cpu, level):
-        """On the way out, data segments that the new level may not use become null."""
-        for seg in range(6):
-            attr = ld64(cpu + ATTR + 8 * seg)
-            conforming = attr & (CODE | CONFORMING_OR_DOWN) == CODE | CONFORMING_OR_DOWN
-            if seg != CS and seg != SS and attr & S_BIT and (attr >> 5) & 3 < level and not conforming:
-                set_segment(cpu, seg, 0, 0, 0, 0)
-        return 0
-
-    @inner
-    def leave_to(cpu, selector, d, offset, stack_selector, stack, sp):
-        """Commit a return with a new stack: CS, pc, SS, RSP."""
-        level = selector & 3
-        outer = level != cpl(cpu)
-        install(cpu, CS, selector, d)
-        if stack_selector & 0xFFFC == 0:
-            set_segment(cpu, SS, stack_selector, 0, 0, level << 5)
-        else:
-            install(cpu, SS, stack_selector, stack)
-        set_rsp(cpu, sp)
-        st64(cpu + O_PC, offset)
-        if outer:
-            drop_segments(cpu, level)
-        return update_mode(cpu)
-
-    @inner
-    def ret_protected(cpu, size, selector, offset, extra):
-        d = return_code(cpu, selector, offset)
-        if pending(cpu):
-            return -1
-        if selector & 3 == cpl(cpu):
-            set_rsp(cpu, ld64(cpu + RSP) + 2 * size + extra)
-            return enter_code(cpu, selector, d, offset)
-        sp = peek(cpu, 2 * size + extra, size)
-        stack_selector = peek(cpu, 3 * size + extra, size) & 0xFFFF
-        if pending(cpu):
-            return -1
-        to64 = ld64(cpu + EFER) & EFER_LMA != 0 and d_attr(d) & A_LONG != 0
-        stack = return_stack(cpu, stack_selector, selector & 3, to64)
-        if pending(cpu):
-            return -1
-        return leave_to(cpu, selector, d, offset, stack_selector, stack, sp + extra)
-
-    @helper
-    def far_return(cpu, bits, extra):
-        """RETF, releasing ``extra`` bytes of parameters."""
-        size = bits >> 3
-        offset = peek(cpu, 0, size)
-        selector = peek(cpu, size, size) & 0xFFFF
-        if not pending(cpu):
-            if is_real(cpu):
-                set_rsp(cpu, ld64(cpu + RSP) + 2 * size + extra)
-                enter_real(cpu, selector, offset)
-            else:
-                ret_protected(cpu, size, selector, offset, extra)
-        return done(cpu)
 
     return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v)})
