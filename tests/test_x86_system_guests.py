@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from bare_machine import BareMachine
 from x86_guest_images import build, qemu_prints, transcript
 
-GUESTS = ("protected", "long")
+GUESTS = ("protected", "tasks", "long")
 LIMIT = 5_000_000
 
 pytestmark = pytest.mark.skipif(not (shutil.which("as") and shutil.which("ld")), reason="binutils are not installed")
