@@ -16,7 +16,6 @@ from bare_machine import BareMachine
 from frontends.x86 import cpu as x86_cpu
 from frontends.x86 import cpuid
 from frontends.x86 import state as st
-from jitrr.engine.engine import MissingInstruction
 from jitrr.engine.exits import Exit
 
 GDT, IDT, CODE, HANDLERS, STACK = 0x1000, 0x2000, 0x10000, 0x11000, 0x20000
@@ -167,12 +166,6 @@ def test_tsc_deadline_is_in_virtual_time(machine: BareMachine) -> None:
         machine.cpu.set("io_value", value)
         machine.cpu.service(x86_cpu.services.MSR_WRITE, x86_cpu.DEADLINE)
     assert armed == [4000, 0, 1], "relative to the offset; off; long past"
-
-
-def test_task_switch_stops_the_machine(machine: BareMachine) -> None:
-    machine.ram[IDT + 8 * 6 : IDT + 8 * 7] = struct.pack("<HHHH", 0, K_DATA, 0x8500, 0)
-    with pytest.raises(MissingInstruction, match="hardware task switch"):
-        run(machine, b"\x0f\x0b")
 
 
 def test_undefined_instructions_of_features_not_announced(machine: BareMachine) -> None:

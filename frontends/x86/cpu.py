@@ -225,12 +225,8 @@ class X86Cpu:
         if number == services.TPR_WRITE:
             self.machine.apic.tpr = self.words[self._at_io] << 4
             return 0
-        if number == services.ENTROPY:
-            return int.from_bytes(self.machine.entropy(argument), "little")
-        assert number == services.MISSING
-        from jitrr.engine.engine import MissingInstruction
-
-        raise MissingInstruction(f"{services.MISSING_TEXT[argument]} is not there yet (at {self._where()})")
+        assert number == services.ENTROPY
+        return int.from_bytes(self.machine.entropy(argument), "little")
 
     def _fault(self) -> int:
         """#GP(0) for the instruction that asked."""

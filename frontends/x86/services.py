@@ -13,7 +13,3 @@ MSR_READ, MSR_WRITE = 3, 4
 TPR_READ, TPR_WRITE = 5, 6
 #: argument: bytes
 ENTROPY = 7
-#: argument: MISSING_*; stops the machine with a report
-MISSING = 8
-MISSING_CALL_GATE, MISSING_TASK_SWITCH = 1, 2
-MISSING_TEXT = {MISSING_CALL_GATE: "a call gate", MISSING_TASK_SWITCH: "a hardware task switch"}
