@@ -6,11 +6,13 @@ import subprocess
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "x86_guests"
+#: Those with 64-bit code.
+LONG = ("long", "debug")
 
 
 def build(name: str, directory: Path) -> Path:
     """Assemble and link a guest to a 32-bit ELF file."""
-    bits, emulation = ("--32", "elf_i386") if name == "protected" else ("--64", "elf_x86_64")
+    bits, emulation = ("--64", "elf_x86_64") if name in LONG else ("--32", "elf_i386")
     part, linked, image = directory / f"{name}.o", directory / f"{name}.linked", directory / f"{name}.elf"
     source, layout = str(SOURCES / f"{name}.S"), str(SOURCES / "guest.ld")
     command = ["as", bits, "-mx86-used-note=no", "--fatal-warnings", "-I", str(SOURCES), "-o", str(part), source]
@@ -19,6 +21,13 @@ def build(name: str, directory: Path) -> Path:
     subprocess.run(["ld", "-m", emulation, *script, "-o", str(linked), str(part)], check=True)
     subprocess.run(["objcopy", "--strip-all", "-O", "elf32-i386", linked, image], check=True)
     return image
+
+
+def address_of(image: Path, symbol: str) -> int:
+    """Address of a symbol of a guest that was built."""
+    linked = image.with_suffix(".linked")
+    found = subprocess.run(["nm", str(linked)], capture_output=True, text=True, check=True).stdout
+    return next(int(line.split()[0], 16) for line in found.splitlines() if line.split()[-1] == symbol)
 
 
 def transcript(name: str) -> list[str]:

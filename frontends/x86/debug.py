@@ -22,6 +22,7 @@ from frontends.x86.common import (
     EFLAGS,
     O_BASE,
     O_NOW,
+    O_PC,
     O_VECTOR,
     O_WRAP,
     RF,
@@ -35,14 +36,15 @@ from jitrr.engine.constants import READ, WRITE
 from jitrr.engine.native import helper, inner, ld64, lsr, st64, ult
 
 O_LEAVE = st.LAYOUT["leave"]
-DR, DR6, HITS, AT, MOV_SS = st.DR, st.DR + 48, st.DEBUG_HITS, st.DEBUG_AT, st.MOV_SS
+DR, DR6, HITS, AT, MOV_SS, BEGUN = st.DR, st.DR + 48, st.DEBUG_HITS, st.DEBUG_AT, st.MOV_SS, st.DEBUG_BEGUN
 BREAKPOINTS = 4
 DR6_B, DR6_BD, DR6_BS = 15, 1 << 13, 1 << 14
 DR7_GD, CR4_DE = 1 << 13, 8
 #: Values of R/W in DR7.
 ON_EXECUTE, ON_WRITE, ON_PORT, ON_ACCESS = 0, 1, 2, 3
-#: Error codes that tell exceptions.deliver of a debug trap (DR6 is in ``debug_hits``) and of an access while DR7.GD.
-TRAP, GENERAL_DETECT = -2, -3
+#: Error codes that tell exceptions.deliver of a debug trap (DR6 is in ``debug_hits``), an access while DR7.GD, and an
+#: instruction breakpoint at pc.
+TRAP, GENERAL_DETECT, BREAKPOINT = -2, -3, -4
 
 
 @inner
@@ -88,9 +90,30 @@ def report(cpu, bits):
 
 
 @inner
-def due(cpu, now):
-    """Whether #DB comes before the instruction number ``now``, for what one before it has done."""
-    return ld64(cpu + HITS) != 0 and ld64(cpu + AT) != now and ld64(cpu + MOV_SS) != now
+def reached(cpu, pc):
+    """Bit n: the instruction breakpoint n is at ``pc``."""
+    linear, hits = (ld64(cpu + O_BASE) + pc) & ld64(cpu + O_WRAP), 0
+    for i in range(BREAKPOINTS):
+        if armed(cpu, i) == ON_EXECUTE and ld64(cpu + DR + 8 * i) == linear:
+            hits |= 1 << i
+    return hits
+
+
+@inner
+def goes_before(cpu, now, error):
+    """Error code of the #DB that goes before an exception of the instruction number ``now`` (SDM volume 3, 6.9), or 0.
+
+    An exception before the instruction has begun is one of fetching it: a breakpoint there comes first, and so does
+    the trap that is due for the instruction before."""
+    if error in (TRAP, BREAKPOINT):
+        return error
+    if ld64(cpu + MOV_SS) == now or ld64(cpu + BEGUN) == now:
+        return 0
+    if ld64(cpu + HITS) != 0 and ld64(cpu + AT) != now:
+        return TRAP
+    if executes(cpu) and ld64(cpu + EFLAGS) & RF == 0 and reached(cpu, ld64(cpu + O_PC)) != 0:
+        return BREAKPOINT
+    return 0
 
 
 @inner
@@ -107,6 +130,8 @@ def deliver_debug(cpu, error):
         st64(cpu + HITS, 0)
     elif error == GENERAL_DETECT:
         report(cpu, DR6_BD)
+    elif error == BREAKPOINT:
+        report(cpu, reached(cpu, ld64(cpu + O_PC)))
     st64(cpu + DR7, ld64(cpu + DR7) & ~DR7_GD)
     return RF if error == GENERAL_DETECT else 0
 
@@ -118,16 +143,6 @@ def return_flags(cpu, value):
     if value & RF and executes(cpu):
         st64(cpu + EFLAGS, ld64(cpu + EFLAGS) | RF)
     return 0
-
-
-@inner
-def reached(cpu, pc):
-    """Bit n: the instruction breakpoint n is at ``pc``."""
-    linear, hits = (ld64(cpu + O_BASE) + pc) & ld64(cpu + O_WRAP), 0
-    for i in range(BREAKPOINTS):
-        if armed(cpu, i) == ON_EXECUTE and ld64(cpu + DR + 8 * i) == linear:
-            hits |= 1 << i
-    return hits
 
 
 def build(mmu: SimpleNamespace) -> SimpleNamespace:
@@ -143,13 +158,11 @@ def build(mmu: SimpleNamespace) -> SimpleNamespace:
         if ld64(cpu + MOV_SS) != now:
             if ld64(cpu + HITS) != 0:
                 fault(cpu, DB, TRAP)
-            elif flags & RF == 0:
-                hits = reached(cpu, pc)
-                if hits:
-                    report(cpu, hits)
-                    fault(cpu, DB, -1)
+            elif flags & RF == 0 and reached(cpu, pc) != 0:
+                fault(cpu, DB, BREAKPOINT)
         if ld64(cpu + O_VECTOR) == -1:
             st64(cpu + EFLAGS, flags & ~RF)
+            st64(cpu + BEGUN, now)
             if flags & st.TF:
                 st64(cpu + HITS, ld64(cpu + HITS) | DR6_BS)
                 st64(cpu + AT, now)

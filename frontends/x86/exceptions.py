@@ -47,7 +47,7 @@ from frontends.x86.common import (
     set_segment,
     update_mode,
 )
-from frontends.x86.debug import TRAP, deliver_debug, due, forget_step, return_flags
+from frontends.x86.debug import deliver_debug, forget_step, goes_before, return_flags
 from frontends.x86.segments import (
     RSP,
     d_attr,
@@ -61,7 +61,7 @@ from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
 CS, SS, DS, ES, FS, GS, TR = st.CS, st.SS, st.DS, st.ES, st.FS, st.GS, st.TR
 CR2, IDTR_BASE, IDTR_LIMIT = st.CR2, st.IDTR_BASE, st.IDTR_LIMIT
-DEBUG_HITS, DEBUG_AT, MOV_SS = st.DEBUG_HITS, st.DEBUG_AT, st.MOV_SS
+DEBUG_HITS, DEBUG_AT, DEBUG_BEGUN, MOV_SS = st.DEBUG_HITS, st.DEBUG_AT, st.DEBUG_BEGUN, st.MOV_SS
 O_NMI, O_LEAVE = st.NMI_BLOCKED, st.LAYOUT["leave"]
 #: A vector of ``deliver`` that is an external interrupt's.
 EXTERNAL = 256
@@ -293,9 +293,10 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, task: SimpleNamespace) -> 
         now = ld64(cpu + O_LIMIT) - ld64(cpu + O_IC)
         st64(cpu + O_NOW, now)
         vector, error, rf = ld64(cpu + O_VECTOR), ld64(cpu + O_ERROR), 0
-        if vector < EXTERNAL and error != TRAP:
-            if due(cpu, now):
-                vector, error = DB, TRAP  # what is pending will be again
+        if vector < EXTERNAL:
+            first = goes_before(cpu, now, error)
+            if first != 0:
+                vector, error = DB, first  # what is pending will be again
             elif ld64(cpu + DEBUG_AT) == now:
                 st64(cpu + DEBUG_HITS, 0)  # of an instruction that has not come to its end
         if vector == DB:
@@ -309,6 +310,7 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, task: SimpleNamespace) -> 
             if not pending(cpu):
                 st64(cpu + DEBUG_AT, -1)
                 st64(cpu + MOV_SS, -1)
+                st64(cpu + DEBUG_BEGUN, -1)
                 return 0
             if vector == DOUBLE:
                 st64(cpu + O_VECTOR, -1)

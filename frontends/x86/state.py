@@ -46,6 +46,8 @@ NMI_BLOCKED = _add("nmi_blocked")
 #: Debug traps that wait (debug.py): their bits in DR6, the icount at the instruction that they are due after, and that
 #: at which MOV SS holds debug exceptions off.
 DEBUG_HITS, DEBUG_AT, MOV_SS = _add("debug_hits"), _add("debug_at"), _add("mov_ss")
+#: The icount at the instruction that runs, under MODE_TRAP, once it has passed its breakpoints; else another.
+DEBUG_BEGUN = _add("debug_begun")
 
 XMM = _add("xmm", "v128", 16)
 MXCSR = _add("mxcsr")  # low 32 bits; the live value is in the host's MXCSR while generated code runs

@@ -505,7 +505,14 @@ order:
     call rax
 1:  mov rsp, rbx
     disarm
-2:  line ~step, then a fetch that faults
+2:  line ~execute, where fetching faults
+    begin
+    arm UNMAPPED, EXECUTE
+    mov qword ptr [resume], offset 1f
+    mov eax, UNMAPPED
+    jmp rax
+1:  disarm
+    line ~step, then a fetch that faults
     begin
     mov qword ptr [resume], offset 1f
     mov eax, UNMAPPED
