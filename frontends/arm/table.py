@@ -9,7 +9,8 @@ import jitrr.microops.core  # noqa: F401
 from jitrr.microops.table import number_rows
 
 MODULES = (
-    "lift_data", "lift_media", "lift_load", "lift_block", "lift_flow", "lift_system", "lift_vfp", "lift_neon",
+    "lift_data", "lift_media", "lift_load", "lift_block", "lift_flow", "lift_system", "lift_return", "lift_cp15",
+    "lift_vfp", "lift_neon",
 )  # fmt: skip
 
 for _name in MODULES:
