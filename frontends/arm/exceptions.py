@@ -63,6 +63,13 @@ def swap32(value):
 
 
 @inner
+def advance_it(cpu):
+    """ITAdvance (A2.5.2)."""
+    it = ld64(cpu + st.ITSTATE)
+    return st64(cpu + st.ITSTATE, (it & 0xE0) | ((it << 1) & 0x1F) if it & 7 else 0)
+
+
+@inner
 def unaligned(cpu, address, write):
     """Alignment fault of a word access that must be aligned; -1."""
     st64(cpu + O_ADDRESS, address)
@@ -116,6 +123,7 @@ def build(memory: SimpleNamespace) -> SimpleNamespace:
         if vector == EXC_UNDEF:
             return enter(cpu, vector, st.M_UND, 0, after)
         if vector == EXC_SVC:
+            advance_it(cpu)
             return enter(cpu, vector, st.M_SVC, 0, after)
         note_abort(cpu, vector)
         return enter(cpu, vector, st.M_ABT, st.A, pc + (4 if vector == EXC_PABORT else 8))
