@@ -33,9 +33,10 @@ def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int]
     """The machine a configuration describes, switched on, at icount 0. ``thresholds`` replaces CACHED_AFTER and
     COMPILE_AFTER; like the tier, it never changes the outcome."""
     from runtime.machines.pc_machine import PcMachine
+    from runtime.machines.virt_machine import VirtMachine
 
     machines: dict[tuple[str, str], type[BoardMachine]] = {
-        ("x86_64", "pc"): PcMachine, ("i386", "pc"): PcMachine,
+        ("x86_64", "pc"): PcMachine, ("i386", "pc"): PcMachine, ("arm", "virt"): VirtMachine,
     }  # fmt: skip
     kind = machines.get((config.arch, config.machine))
     if kind is None:

@@ -383,15 +383,15 @@ for _number, _name in ((0, "rev"), (1, "rev16"), (3, "revsh")):
     )
 
 
-@both("cccc 0111110 sssss dddd lllll 001 nnnn", "11110011 0110 nnnn 0 lll dddd ll 0 sssss", "bfi",
-      bad=lambda f: f["s"] < f["l"])  # fmt: skip
+@both("cccc 0111110 sssss dddd iiiii 001 nnnn", "11110011 0110 nnnn 0 iii dddd ii 0 sssss", "bfi",
+      bad=lambda f: f["s"] < f["i"])  # fmt: skip
 def bfi(i: Insn) -> None:
     """BFI; ``s`` is the last bit."""
     _insert(i, st.gpr(i["n"]))
 
 
-@both("cccc 0111110 sssss dddd lllll 001 1111", "11110011 0110 1111 0 lll dddd ll 0 sssss", "bfc",
-      bad=lambda f: f["s"] < f["l"])  # fmt: skip
+@both("cccc 0111110 sssss dddd iiiii 001 1111", "11110011 0110 1111 0 iii dddd ii 0 sssss", "bfc",
+      bad=lambda f: f["s"] < f["i"])  # fmt: skip
 def bfc(i: Insn) -> None:
     """BFC."""
     t = i.temp()
@@ -400,17 +400,17 @@ def bfc(i: Insn) -> None:
 
 
 def _insert(i: Insn, source: int) -> None:
-    first, last = i["l"], i["s"]
+    first, last = i["i"], i["s"]
     mask = (2 << last) - (1 << first)
     i.emit("arm_bfi", st.gpr(i["d"]), st.gpr(i["d"]), source, imm=mask << 32 | first)
 
 
 def _extract(name: str, arm: str, thumb: str) -> None:
-    @both(f"cccc 01111{arm} sssss dddd lllll 101 nnnn", f"11110011 {thumb} nnnn 0 lll dddd ll 0 sssss", name,
-          bad=lambda f: f["l"] + f["s"] > 31)  # fmt: skip
+    @both(f"cccc 01111{arm} sssss dddd iiiii 101 nnnn", f"11110011 {thumb} nnnn 0 iii dddd ii 0 sssss", name,
+          bad=lambda f: f["i"] + f["s"] > 31)  # fmt: skip
     def lift(i: Insn) -> None:
         """SBFX, UBFX; ``s`` is the width - 1."""
-        i.emit(f"arm_{name}", st.gpr(i["d"]), st.gpr(i["n"]), imm=(31 - i["s"]) << 8 | i["l"])
+        i.emit(f"arm_{name}", st.gpr(i["d"]), st.gpr(i["n"]), imm=(31 - i["s"]) << 8 | i["i"])
 
 
 _extract("sbfx", "01", "0100")
