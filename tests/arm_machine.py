@@ -1,5 +1,5 @@
-"""An ARM processor with RAM where the virt board has it, a place that prints, a timer that only counts, and firmware that
-switches off. For tests of the front end.
+"""An ARM processor with RAM where the virt board has it, a place that prints, a timer that only keeps what it is told,
+and firmware that switches off. For tests of the front end.
 """
 
 from __future__ import annotations
