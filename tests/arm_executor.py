@@ -24,8 +24,8 @@ _SCRATCH = slice(st.T // 8, st.V // 8 + 16)
 _POISON = memoryview(b"".join(
     struct.pack("<Q", 0xBAD0_0000_DEAD_0001 * n & MASK64) for n in range(1, 1 + _SCRATCH.stop - _SCRATCH.start)
 )).cast("Q")  # fmt: skip
-#: SCTLR without A: MMU, caches, branch prediction, and the bits that are 1.
-SCTLR = 0x00C51879
+#: SCTLR without A: MMU, caches, branch prediction, SWP, and the bits that are 1.
+SCTLR = 0x00C51C79
 #: From LR to the address of the instruction that an exception has interrupted, in A32; Undefined and SVC: its size.
 _LR_OFFSET = {1: 4, 2: 4, 3: 4, 4: 8}
 

@@ -134,7 +134,7 @@ def interwork(e: Any, target: str, thumb: bool) -> str:
         set_mode_bits(e, MODE_THUMB, str(0 if thumb else MODE_THUMB))
 
     e.rarely(e.bin("xor", 1, to_thumb, "true") if thumb else to_thumb, change)
-    return str(e.zext(32, e.bin("and", 32, target, -2 if thumb else e.select(to_thumb, 32, -2, -4))))
+    return str(e.zext(32, e.bin("and", 32, target, e.select(to_thumb, 32, -2, -4))))
 
 
 for _name in CONDITIONS:

@@ -110,6 +110,8 @@ class Insn:
         """A result is in place; for the PC, branch there: interworking in A32 (ALUWritePC), else not."""
         if number != PC:
             return
+        if self.in_it and not self.last_in_it:
+            raise Undefined
         if self.thumb:
             self.emit("and32i", at, at, imm=-2)
             self.jump(at)
@@ -141,6 +143,10 @@ class Insn:
     def jump(self, register: int) -> None:
         """Branch to the address in a scratch register, whose low bits are right."""
         self.exit = [UOp("jump", a=register)]
+
+    def goto_next(self) -> None:
+        """End the block here."""
+        self.exit = [UOp("goto32", imm=self.next())]
 
     def interwork(self, register: int) -> None:
         """BXWritePC."""

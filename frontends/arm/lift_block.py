@@ -248,6 +248,6 @@ def swp(i: Insn) -> None:
     size, base, value = 1 if i["b"] else 4, st.gpr(i["n"]), i.temp()
     i.emit("arm_swp_enabled")
     check_alignment(i, base, 0, size, True, always=True)
-    i.emit(memory_row(i, f"arm_ldrmw{8 * size}"), value, base)
+    i.emit(memory_row(i, f"arm_ld{8 * size}"), value, base)
     i.emit(memory_row(i, f"arm_st{8 * size}"), 0, base, st.gpr(i["m"]))
     i.emit("mov32", st.gpr(i["t"]), value)

@@ -174,13 +174,17 @@ def tbb(i: Insn) -> None:
     i.jump(t)
 
 
-@t32("10111111 iiiiiiii", "it", bad=lambda f: not f["i"] & 15)
+def _bad_it(f: Fields) -> bool:
+    """No mask; condition NV; an ELSE to AL."""
+    return not f["m"] or f["c"] == 15 or (f["c"] == AL and f["m"].bit_count() != 1)
+
+
+@t32("10111111 cccc mmmm", "it", bad=_bad_it, capstone="it")
 def it(i: Insn) -> None:
-    """IT: the condition of the last case may not be NV, nor an ELSE go with AL."""
-    state = i["i"]
-    if i.in_it or state >> 4 == 15 or (state >> 4 == AL and (state & 15).bit_count() != 1):
+    """IT; not in an IT block."""
+    if i.in_it:
         raise Undefined
-    i.emit("arm_it", imm=state)
+    i.emit("arm_it", imm=i["c"] << 4 | i["m"])
 
 
 # -- what does nothing ------------------------------------------------------------------------------------------------
@@ -207,6 +211,7 @@ a32("cccc 00110010 0000 1111 0000 oooooooo", "hint", bad=lambda f: f["o"] < 5)(n
 t32("10111111 oooo 0000", "hint", bad=lambda f: 1 < f["o"] < 4)(nothing)
 t32("11110011 1010 1111 1000 0000 oooooooo", "hint", bad=lambda f: 1 < f["o"] < 4)(nothing)
 for _text, _name in (
+    ("10111111 0001 0000", "yield"), ("11110011 1010 1111 1000 0000 00000001", "yield"),
     ("11110011 1010 1111 1000 0000 1111 oooo", "dbg"), ("11110011 1011 1111 1000 1111 0101 oooo", "dmb"),
     ("11110011 1011 1111 1000 1111 0100 oooo", "dsb"), ("11110011 1011 1111 1000 1111 0110 oooo", "isb"),
     ("11111000 1001 nnnn 1111 iiiiiiiiiiii", "pld"), ("11111000 1011 nnnn 1111 iiiiiiiiiiii", "pldw"),
