@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import frontends.arm.ops_memory  # noqa: F401  (declares rows)
 from frontends.arm import state as st
-from frontends.arm.lift import LR, PC, SP, Insn, Undefined
+from frontends.arm.lift import LR, PC, SP, Insn
 from frontends.arm.lift_data import shift_by, shifted
 from frontends.arm.patterns import Fields, a32, t32
 from jitrr.microops.table import P_HERE, Imm
@@ -289,8 +289,8 @@ def _bad_index(f: Fields, access: Access) -> bool:
 
 def _last(i: Insn) -> None:
     """A load of the PC must be the last of an IT block."""
-    if i["t"] == PC and i.in_it and not i.last_in_it:
-        raise Undefined
+    if i["t"] == PC:
+        i.must_be_last()
 
 
 def _t32_single(name: str, access: Access, sign: int, size: int) -> None:

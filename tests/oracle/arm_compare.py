@@ -102,8 +102,15 @@ def minimise(executor: ArmExecutor, case: ArmCase, oracle: ArmExecutor, forgiven
 
 def _simplifications(case: ArmCase) -> Iterator[Callable[[ArmState], None]]:
     plain = default_state()
+
+    def default(name: str) -> Callable[[ArmState], None]:
+        return lambda state: state.set(name, plain.get(name))
+
+    def blank(page: int) -> Callable[[ArmState], None]:
+        return lambda state: state.write(page, bytes(PAGE))
+
     for name in NAMES:
         if name not in ("r15", "cpsr") and case.state.get(name) != plain.get(name):
-            yield lambda s, n=name: s.set(n, plain.get(n))
+            yield default(name)
     for page in sorted(case.state.memory):
-        yield lambda s, p=page: s.write(p, bytes(PAGE))
+        yield blank(page)
