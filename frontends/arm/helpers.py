@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from frontends.arm import exceptions, mmu, system
+from frontends.arm import exceptions, mmu, neonhelpers, softconvert, system  # noqa: F401
 from frontends.arm.split import split
 from frontends.arm.state import LAYOUT
 from jitrr.engine import blocks, softmmu

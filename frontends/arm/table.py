@@ -10,7 +10,7 @@ from jitrr.microops.table import number_rows
 
 MODULES = (
     "lift_data", "lift_media", "lift_load", "lift_block", "lift_flow", "lift_system", "lift_return", "lift_cp15",
-    "lift_vfp", "lift_neon",
+    "lift_vfp", "lift_neon", "lift_neon_shift", "lift_neon_misc", "lift_simd_memory",
 )  # fmt: skip
 
 for _name in MODULES:

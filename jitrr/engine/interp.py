@@ -50,7 +50,7 @@ class InterpEmit(Emit):
 
     def write_dest(self, operand: Operand, value: str) -> None:
         bits = operand.bits
-        if bits == 32:
+        if bits == 32 and not operand.exact:
             value, bits = self.zext(32, value), 64
         self.line(f" store {llvm_type(bits)} {value}, ptr {self.operand_pointer(operand)}")
 
@@ -76,11 +76,7 @@ class InterpEmit(Emit):
         self.line(f" br i1 {hit}, label %{fast}, label %{slow}, {LIKELY}")
         self.line(f"{slow}:")
         low = self.call("slow_load", address, str(w // 8 | (FOR_WRITE if write else 0)))
-        if w == 128:
-            vector = self.let(f"insertelement <2 x i64> zeroinitializer, i64 {low}, i64 0")
-            low = self.let(f"insertelement <2 x i64> {vector}, i64 {self.get('value_hi')}, i64 1")
-        else:
-            low = self.trunc(64, low, w)
+        low = self.with_upper(low) if w == 128 else self.trunc(64, low, w)
         slow_end, ip, ic = self.after_slow()
         self.line(f" br label %{done}\n{fast}:")
         value = self.let(f"load {llvm_type(w)}, ptr {host}, align 1")
@@ -157,6 +153,22 @@ class InterpEmit(Emit):
         self.line(f" br i1 {condition}, label %{do}, label %{done}, {UNLIKELY}\n{do}:")
         body()
         self.line(f" br label %{done}\n{done}:")
+
+    def unless(self, sure: str, w: int, value: str, helper: str, *args: str | int) -> str:
+        top, slow, done = self.label(), self.label(), self.label()
+        self.line(f" br label %{top}\n{top}:\n br i1 {sure}, label %{done}, label %{slow}, {LIKELY}\n{slow}:")
+        low = self.call_raw(helper, *args)
+        other = self.with_upper(low) if w == 128 else self.trunc(64, low, w)
+        self.line(f" br label %{done}\n{done}:")
+        return self.let(f"phi {llvm_type(w)} [ {value}, %{top} ], [ {other}, %{slow} ]")
+
+    def with_upper(self, low: str) -> str:
+        """A helper's result of 128 bits: the upper half is in ``value_hi``."""
+        vector = self.let(f"insertelement <2 x i64> zeroinitializer, i64 {low}, i64 0")
+        return self.let(f"insertelement <2 x i64> {vector}, i64 {self.get('value_hi')}, i64 1")
+
+    def plain_helper(self, name: str, *args: str | int) -> str:
+        return self.call_raw(name, *args)
 
     def helper(self, name: str, *args: str | int) -> str:
         self.set("icount_now", self.icount_here())

@@ -68,10 +68,14 @@ class RegionEmit(Emit):
     # -- state --------------------------------------------------------------------------------------------------------
     def slot(self, offset: int) -> tuple[int, int]:
         """(slot start, byte within it) of a CPU block offset."""
-        size = 16 if any(r.start <= offset < r.stop for r in self._wide) else 8
-        start = offset & -size
+        start, size = self.place(offset)
         self.slots[start] = size
         return start, offset - start
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """Start and bytes of the slot that an offset is in."""
+        size = 16 if any(r.start <= offset < r.stop for r in self._wide) else 8
+        return offset & -size, size
 
     def pointer(self, offset: int) -> str:
         start, byte = self.slot(offset)
@@ -90,27 +94,34 @@ class RegionEmit(Emit):
         self.write(self.layout[name] + index * stride, w or 8 * stride, value)
 
     def read(self, offset: int, bits: int) -> str:
-        """A value of the CPU block. Slots of 8 bytes are always read as a whole: LLVM would make several variables of
-        one that is accessed in parts."""
+        """A value of the CPU block. Slots are always read as a whole: LLVM would make several variables of one that is
+        accessed in parts."""
         start, byte = self.slot(offset)
+        value = self.let(f"load {_slot_type(self.slots[start])}, ptr %s{start}")
+        if bits == 128:
+            return value
         if self.slots[start] == 16:
-            return self.let(f"load {llvm_type(bits)}, ptr {self.pointer(offset)}")
-        value = self.let(f"load i64, ptr %s{start}")
+            value, byte = self.let(f"extractelement <2 x i64> {value}, i64 {byte >> 3}"), byte & 7
         return self.trunc(64, self.bin("lshr", 64, value, 8 * byte) if byte else value, bits)
 
     def write(self, offset: int, bits: int, value: str | int) -> None:
         """Change a value of the CPU block."""
         start, byte = self.slot(offset)
         self.written.add(start)
-        if self.slots[start] == 16:
-            self.line(f" store {llvm_type(bits)} {value}, ptr {self.pointer(offset)}")
-            return
+        whole, ty = "", _slot_type(self.slots[start])
+        if bits < 8 * self.slots[start]:
+            whole = self.let(f"load {ty}, ptr %s{start}")
         if bits < 64:
+            old = whole
+            if self.slots[start] == 16:
+                old = self.let(f"extractelement <2 x i64> {whole}, i64 {byte >> 3}")
+            shift = 8 * (byte & 7)
             wide = self.let(f"zext i{bits} {value} to i64")
-            wide = self.bin("shl", 64, wide, 8 * byte) if byte else wide
-            rest = ~(((1 << bits) - 1) << 8 * byte)
-            value = self.bin("or", 64, self.bin("and", 64, self.let(f"load i64, ptr %s{start}"), rest), wide)
-        self.line(f" store i64 {value}, ptr %s{start}")
+            wide = self.bin("shl", 64, wide, shift) if shift else wide
+            value = self.bin("or", 64, self.bin("and", 64, old, ~(((1 << bits) - 1) << shift)), wide)
+        if self.slots[start] == 16 and bits < 128:
+            value = self.let(f"insertelement <2 x i64> {whole}, i64 {value}, i64 {byte >> 3}")
+        self.line(f" store {ty} {value}, ptr %s{start}")
 
     def block_pc(self, number: int) -> str:
         """Virtual pc of a block's start."""
@@ -154,6 +165,13 @@ class RegionEmit(Emit):
     def rarely(self, condition: str, body: Callable[[], None]) -> None:
         self.leave_unless(self.bin("xor", 1, condition, "true"))
 
+    def unless(self, sure: str, w: int, value: str, helper: str, *args: str | int) -> str:
+        self.leave_unless(sure)
+        return value
+
+    def plain_helper(self, name: str, *args: str | int) -> str:
+        raise _Deopt
+
     def helper(self, name: str, *args: str | int) -> str:
         raise _Deopt
 
@@ -195,7 +213,7 @@ class RegionEmit(Emit):
 
     def write_dest(self, operand: Operand, value: str) -> None:
         bits = operand.bits
-        if bits == 32:
+        if bits == 32 and not operand.exact:
             value, bits = self.zext(32, value), 64
         self.write(int(self.cell()[operand.field]), bits, value)
 
@@ -220,8 +238,9 @@ def _wrap(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def _live_temporaries(block: Block, temporaries: range) -> list[frozenset[int]]:
-    """For each cell, the scratch registers that it or a later cell of its instruction reads before writing them."""
+def _live_temporaries(e: RegionEmit, block: Block) -> list[frozenset[int]]:
+    """For each cell, the slots of scratch registers that it or a later cell of its instruction reads before writing all
+    of them."""
     cells = block.cells
     result: list[frozenset[int]] = [frozenset()] * len(cells)
     live: set[int] = set()
@@ -233,12 +252,14 @@ def _live_temporaries(block: Block, temporaries: range) -> list[frozenset[int]]:
         if row.kind == "skip" and cells[after := i + 1 + int(cell["imm"])]["off"] == cell["off"]:
             live |= result[after]
         if row.dest is not None:
-            live.discard(int(cell[row.dest.field]) & -8)
+            start, size = e.place(int(cell[row.dest.field]))
+            if row.dest.bits >= 8 * size or (row.dest.bits == 32 and size == 8 and not row.dest.exact):
+                live.discard(start)
         for s in row.sources:
             if s.field != "i":
                 at = int(cell[s.field])
-                if at in temporaries:
-                    live.add(at & -8)
+                if at in e.temporaries:
+                    live.add(e.place(at)[0])
         result[i] = frozenset(live)
     return result
 
@@ -265,7 +286,7 @@ def _block(e: RegionEmit, number: int) -> None:
     block = e.region.blocks[number]
     e.block, e.index = number, 0
     e.notes = {}
-    e.live_at = live = _live_temporaries(block, e.temporaries)
+    e.live_at = live = _live_temporaries(e, block)
     e.live = frozenset()
     e.line(f"b{number}:")
     left = e.bin("sub", 64, e.let("load i64, ptr %ic.slot"), int(block.cells[0]["uncount"]))

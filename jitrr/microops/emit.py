@@ -117,6 +117,15 @@ class Emit:
         goes on in the interpreter at this micro-op instead."""
         raise NotImplementedError
 
+    def unless(self, sure: str, w: int, value: str, helper: str, *args: str | int) -> str:
+        """``value`` of ``w`` bits where ``sure`` (i1) holds, else the result of a native helper that raises nothing (of
+        128 bits the upper half is in field ``value_hi``). A compiled region goes on in the interpreter instead."""
+        raise NotImplementedError
+
+    def plain_helper(self, name: str, *args: str | int) -> str:
+        """Call a native helper that raises nothing and wants no exit; its result (i64). For cold rows."""
+        raise NotImplementedError
+
     def helper(self, name: str, *args: str | int) -> str:
         """Call a native helper with i64 arguments; its result (i64). In cold rows it may leave an exception pending."""
         raise NotImplementedError

@@ -2,8 +2,9 @@
 
 A row's signature is ``"d64 <- a64 b64"``: destination and sources by cell field and width. Fields ``a b c d`` name
 offsets into the CPU block, ``i`` is the cell's immediate. ``*a`` passes the address of the operand instead of its
-value. Widths are in bits; 128 is an LLVM ``<2 x i64>``. A 32-bit destination is written zero-extended to 64 bits, 8 and
-16 bits leave the rest alone, and 1-bit comparison results are given as i1 by ``branch`` rows.
+value. Widths are in bits; 128 is an LLVM ``<2 x i64>``. A 32-bit destination is written zero-extended to 64 bits, or
+alone where it is written ``d32=``; 8 and 16 bits leave the rest alone, and 1-bit comparison results are given as i1 by
+``branch`` rows.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class Operand:
     field: str  # a b c d i
     bits: int
     pointer: bool = False
+    #: A destination of 32 bits that leaves the upper half alone.
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,14 @@ class Row:
 
 TABLE: dict[str, Row] = {}
 ROWS: list[Row] = []
-_OPERAND = re.compile(r"(\*?)([abcdi])(\d*)$")
+_OPERAND = re.compile(r"(\*?)([abcdi])(\d*)(=?)$")
 
 
 def _operand(text: str) -> Operand:
     match = _OPERAND.match(text)
     if match is None:
-        raise ValueError(f"operand {text!r} is not *?[abcdi]<bits>")
-    return Operand(match[2], int(match[3] or 64), bool(match[1]))
+        raise ValueError(f"operand {text!r} is not *?[abcdi]<bits>=?")
+    return Operand(match[2], int(match[3] or 64), bool(match[1]), bool(match[4]))
 
 
 def row(name: str, signature: str, body: Body, *, kind: str = "plain", cold: bool = False) -> Row:
