@@ -13,7 +13,7 @@ from oracle.system_state import start_registers as start_values
 from oracle.system_corrections import START
 from oracle.unicorn_system import port_value
 from oracle.state import GPR_NAMES
-from oracle.world import BOOT, CODE, IDT, OBSERVED, PAGE, PC, RAM, TABLES, TOP, World, world
+from oracle.world import BELOW, BOOT, CODE, GATES, IDT, OBSERVED, PAGE, PC, RAM, TABLES, TOP, World, world
 
 from frontends.x86 import state as st
 from frontends.x86.cpu import X86Cpu
@@ -60,9 +60,10 @@ class SystemExecutor:
             return self.cpu.service(a, b)
         assert kind == CALL_MMIO_READ and IDT <= a < IDT + PAGE, f"access {kind} to {a:#x}"
         if self._raised is None and self._world is not None:
-            vector = (a - IDT) // self._world.gate_size
+            base = self.cpu.get("idtr_base")
+            vector = (a - IDT + (BELOW - base if base < BELOW + PAGE else 0)) // self._world.gate_size
             error = self.cpu.get("exc_error")
-            coded = vector in WITH_ERROR and not self._world.real and not self._software
+            coded = vector in WITH_ERROR and not self._world.real and not (self._software and base == IDT)
             self._fault = Exception_(vector, error if coded else None)
             self._raised = self._read(), self._memory()
         return 0
@@ -127,9 +128,9 @@ class SystemExecutor:
         """The outcome of one instruction."""
         saved, start = self._enter(case.world)
         before_memory = image(case)
-        for page in OBSERVED:
+        for page in (*OBSERVED, GATES):
             self.ram[page : page + PAGE] = before_memory[page]
-        self.ram[CODE : CODE + PAGE] = b"\xf4" * PAGE
+        self.ram[CODE : CODE + PAGE] = b"\xeb\xfe" * (PAGE // 2)
         self.ram[PC : PC + len(case.code)] = case.code
         self.engine.invalidate_page(CODE >> 12)
         self.cpu.restore_bytes(saved)

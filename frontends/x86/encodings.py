@@ -205,13 +205,13 @@ def _shape(decoded: _Decoded) -> tuple[str, str, int]:
 
 
 def _kind(operand: str) -> str:
-    """The class of an operand's text: memory with its size, x87, MMX, XMM, segment, control register, width, or
-    number.
+    """The class of an operand's text: memory with its size, x87, MMX, XMM, segment, control or debug register, width,
+    or number.
     """
     if "[" in operand:
         return operand.partition("[")[0]
     for pattern, kind in (
-        (r"st\(?", "f"), (r"xmm", "x"), (r"mm", "m"), (r"[c-gs]s$", "s"), (r"[cd]r\d", "c"), (r"k\d|[yz]mm|bnd", "v"),
+        (r"st\(?", "f"), (r"xmm", "x"), (r"mm", "m"), (r"[c-gs]s$", "s"), (r"cr\d", "c"), (r"dr\d", "g"), (r"k\d|[yz]mm|bnd", "v"),
         (r"r(\d+$|..$)", "q"), (r"e..$|r\d+d$", "d"), (r"([abcd][lh]|[sd]il|[sb]pl|r\d+b)$", "b"),
         (r"-?0?x?[0-9a-f]+$", "i"),
     ):  # fmt: skip

@@ -242,7 +242,7 @@ def wrmsr(i: Insn) -> None:
 @lifts("rdtsc", "rdtscp")
 def rdtsc(i: Insn) -> None:
     """RDTSC, RDTSCP: the TSC counts instructions, shifted."""
-    if i.user:
+    if not i.real or i.user:
         i.emit("x86_tsc_allowed")
     t = i.temp()
     i.emit("x86_rdtsc", t)

@@ -18,7 +18,7 @@ from .state import GPR_NAMES
 from .system_generate import name_of, operand_bits
 from .system_state import Exception_, Outcome, SystemCase, image
 from .unicorn_system import unicorn_system
-from .world import ABSENT, GDT, IO_MAP, LDT, LDT_SELECTOR, PAGE, PC, RAM, TSS, TSS_LIMIT, USER_PAGES, world
+from .world import ABSENT, CODE, GDT, IO_MAP, LDT, LDT_SELECTOR, PAGE, PC, RAM, TSS, TSS_LIMIT, USER_PAGES, world
 
 #: Instruction count at which executors run a case.
 START = 1000
@@ -171,7 +171,7 @@ def _return_limit(case: SystemCase, found: Outcome) -> Outcome | None:
         return None
     attr, limit = (found.registers.get(f"cs.{part}", _value(case, f"cs.{part}")) for part in ("attr", "limit"))
     if attr & 0x2000 and world(case.world).long:
-        return None
+        return None if _canonical(found.registers["rip"]) else _gp(case)
     return _gp(case) if found.registers["rip"] > limit else None
 
 
@@ -203,6 +203,20 @@ def _accessed(case: SystemCase, found: Outcome) -> Outcome | None:
             values[f"{name}.attr"] = attr | 1
             memory[_descriptor(case, found.registers[name])[0] + 5] = bytes([attr & 255 | 1])
     return _with(case, dataclasses.replace(found, memory=memory), **values) if values else None
+
+
+@correct("retf retfq iret iretd iretq", "volume 2, IRET: #GP(0) for a bad target, here before the stack is looked at")
+def _target_first(case: SystemCase, found: Outcome) -> Outcome | None:
+    size = operand_bits(case.code, world(case.world)) // 8
+    frame = _read(case, _value(case, "rsp"), 2 * size)
+    if not found.fault or found.fault.vector not in (11, 12, 13) or not found.fault.error or frame is None:
+        return None
+    selector, target = struct.unpack_from("<H", frame, size)[0], int.from_bytes(frame[:size], "little")
+    if selector & 0xFFFC == found.fault.error:
+        return None
+    descriptor = _descriptor(case, selector)[1]
+    wide = descriptor >> 53 & 1 and world(case.world).long
+    return None if (_canonical(target) if wide else target <= _limit(descriptor)) else _gp(case)
 
 
 @correct("retf retfq iret iretd iretq", "volume 2, RET and IRET: #SS(selector) for a stack that is not present")
@@ -313,9 +327,27 @@ def _bad_pdptes(case: SystemCase, found: Outcome) -> Outcome | None:
     if not into or number != 3 or found.fault or place.long or place.real:
         return None
     at = value & 0xFFFFFFE0
-    page = image(case).get(at & -PAGE, bytes(PAGE) if at < RAM else b"\xff" * PAGE)
+    pages = image(case) | {CODE: b"\xeb\xfe" * (PAGE // 2)}
+    page = pages.get(at & -PAGE, bytes(PAGE) if at < RAM else b"\xff" * PAGE)
     entries = struct.unpack_from("<4Q", page, at & PAGE - 1)
     return _gp(case) if any(e & 1 and e & (0x1E6 | -1 << 40) for e in entries) else None
+
+
+@correct("mov_dr", "volume 2, MOV to and from debug registers: #UD for those that are not there, whatever the CPL")
+def _no_debug_register(case: SystemCase, found: Outcome) -> Outcome | None:
+    return _UD if _control(case)[0] > 7 else None
+
+
+@correct("mov_dr", "volume 3, 17.2: reserved bits of DR6 and DR7 do not change, upper halves are #GP(0)")
+def _debug_bits(case: SystemCase, found: Outcome) -> Outcome | None:
+    number, value, _ = _control(case)
+    if found.fault or case.code[-2] != 0x23 or number not in (4, 5, 6, 7):
+        return None
+    if value >> 32:
+        return _gp(case)
+    if number in (4, 6):
+        return _with(case, found, dr6=value & 0xE00F | 0xFFFF0FF0)
+    return _with(case, found, dr7=value & 0xFFFF23FF | 0x400)
 
 
 @correct("smsw", "volume 2, SMSW: a 32-bit register gets CR0[31:0] (its upper half is undefined)")
@@ -338,6 +370,7 @@ def _msr_value(case: SystemCase, found: Outcome) -> Outcome | None:
     bad = msr in _MSR_CANONICAL and not _canonical(value)
     bad |= msr == 0x277 and any(value >> shift & 255 not in _PAT_TYPES for shift in range(0, 64, 8))
     bad |= msr == 0xC0000080 and (value & ~0xD01 != 0 or world(case.world).long and not value & 0x100)
+    bad |= msr == 0xC0000080 and bool((value ^ _value(case, "efer")) & 0x100 and _value(case, "cr0") >> 31)
     bad |= msr in (0x174, 0xC0000103) and value >> 32 != 0
     return _gp(case) if bad and not found.fault else None
 

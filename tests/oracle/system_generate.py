@@ -25,7 +25,6 @@ from .world import (
     LDT_SELECTOR,
     NAMES,
     PAGE,
-    PC,
     READ_ONLY,
     STACK,
     SYSTEM_END,
@@ -47,6 +46,13 @@ _MORE = {"0e": (16, 32), "16": (16, 32), "17": (16, 32), "1e": (16, 32), "1f": (
          "0fa1": (16, 32, 64), "0fa8": (16, 32, 64), "0fa9": (16, 32, 64)}  # fmt: skip
 #: Unicorn reads and writes these instructions' stack as the supervisor; see system_written.
 _FAR = "iret iretd iretq retf retfq lcall"
+#: By class ("m": with an operand at [RBX]): FLD1, FNOP; FLDCW; FNSTSW AX, FNINIT, FNCLEX; FXSAVE, FXRSTOR; WAIT;
+#: EMMS, PADDB, PXOR; MOVAPS, XORPS; STMXCSR, MOVUPS.
+_FPU = {"x87": "d9e8 d9d0", "x87 m": "d92b", "no wait": "dfe0 dbe3 dbe2", "image m": "0fae03 0fae0b", "wait": "9b",
+        "mmx": "0f77 0ffcc1 0fefc1", "sse": "0f28c1 0f57c1", "sse m": "0fae1b 0f1003"}  # fmt: skip
+_CHECK_MUCH = frozenset(
+    "iret iretd iretq retf retfq mov_cr mov_dr wrmsr rdmsr ltr lldt sysret sysretq sysexit sysexitq".split()
+)
 _CONTROL_MOVES = (b"\x0f\x20", b"\x0f\x21", b"\x0f\x22", b"\x0f\x23")
 _SEGMENT_MOVES = (b"\x8c", b"\x8e")
 
@@ -97,11 +103,11 @@ def worlds_of(mode: int) -> list[World]:
 
 
 def cases(mode: int, seed: int, count: int) -> Iterator[SystemCase]:
-    """``count`` cases of each form in each world of ``mode``."""
+    """``count`` cases of each form in each world of ``mode``, and four times as many of those that check much."""
     for name, form in forms(mode):
         for place in worlds_of(mode):
             rng = Random(f"{seed} {place.name} {form}")
-            for _ in range(count):
+            for _ in range(count * (4 if name in _CHECK_MUCH else 1)):
                 yield _case(rng, name, form, place)
 
 
@@ -151,6 +157,35 @@ def operand_bits(code: bytes, place: World) -> int:
     if place.bits == 64 and code[len(prefixes)] & 0xF8 == 0x48:
         return 64
     return 32 if (b"\x66" in prefixes) == (place.bits == 16) else 16
+
+
+def fpu_cases(mode: int, seed: int, count: int) -> Iterator[tuple[SystemCase, int | None]]:
+    """Instructions of the floating-point units under CR0's TS, EM and MP and CR4's OSFXSR, with and without a pending
+    x87 exception; and the exception that each has (volume 3, 2.5 and 12.1; volume 2 for each).
+    """
+    for place in worlds_of(mode):
+        rng = Random(f"{seed} {place.name} fpu")
+        for kind, texts in _FPU.items():
+            for text in texts.split() * count:
+                flags, osfxsr, is_pending = rng.choice((0, 2, 4, 8, 10, 12)), rng.choice((0, 0x200)), rng.random() < 0.4
+                registers = {"rbx": DATA + 0x40, "cr0": ((0x10 if place.real else CR0) & ~0xE) | flags | 0x20}
+                registers["cr4"] = (0 if place.real else CR4) & ~0x200 | osfxsr
+                if is_pending:
+                    registers.update(fcw=0x37E, fsw=0x8081)
+                code = bytes.fromhex(text)
+                code = code[:-1] + bytes([code[-1] + 4]) if place.bits == 16 and kind[-1] == "m" else code
+                expected = _fpu_fault(kind, flags & 8 != 0, flags & 4 != 0, flags & 2 != 0, osfxsr != 0, is_pending)
+                yield SystemCase(place.name, code, registers), expected
+
+
+def _fpu_fault(kind: str, ts: bool, em: bool, mp: bool, osfxsr: bool, is_pending: bool) -> int | None:
+    """The vector for a class of instructions: #UD before #NM before #MF."""
+    no_unit = {"wait": ts and mp, "mmx": ts, "sse": ts, "sse m": ts}.get(kind, ts or em)
+    if kind[:3] in ("mmx", "sse") and em or kind[:3] == "sse" and not osfxsr:
+        return 6
+    if no_unit:
+        return 7
+    return 16 if is_pending and kind in ("x87", "x87 m", "wait", "mmx") else None
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
@@ -293,7 +328,9 @@ def _control_value(rng: Random, case: SystemCase, place: World, size: int) -> No
 
 def _debug_value(rng: Random, case: SystemCase, place: World, size: int) -> None:
     for number in (0, 1, 2, 3):
-        case.registers[f"dr{number}"] = rng.getrandbits(place.bits if place.bits == 64 else 32)
+        case.registers[f"dr{number}"] = rng.getrandbits(64 if place.bits == 64 else 32)
+    for name in ("rax", "rcx", "rdx", "rbx", "rbp", "rsi", "rdi"):
+        case.registers[name] = rng.choice((rng.getrandbits(32), rng.getrandbits(10), rng.getrandbits(64)))
 
 
 def _msr(rng: Random, case: SystemCase, place: World, size: int) -> None:
@@ -346,7 +383,16 @@ def _swap(rng: Random, case: SystemCase, place: World, size: int) -> None:
         case.registers.update({"gs.base": rng.getrandbits(47), "kernel_gs_base": rng.getrandbits(47)})
 
 
+def _time(rng: Random, case: SystemCase, place: World, size: int) -> None:
+    if rng.random() < 0.5 and not place.real:
+        case.registers["cr4"] = CR4 | 4
+    if place.long:
+        case.registers["tsc_aux"] = rng.getrandbits(32)
+
+
 def _flags_word(rng: Random, case: SystemCase, place: World, size: int) -> None:
+    if rng.random() < 0.2:
+        case.registers["rsp"] = ABSENT + 0x10
     _put(case, 8 if place.bits == 64 else 4, rng.getrandbits(32) & ~(1 << 8), at=_stack(case))
 
 
@@ -358,7 +404,5 @@ _PREPARE: dict[str, _Prepare] = {
     "mov_cr lmsw smsw clts": _control_value, "mov_dr": _debug_value, "rdmsr wrmsr": _msr,
     "sysret sysretq sysexit sysexitq syscall sysenter": _fast_call,
     "in out insb insw insd outsb outsw outsd": _port, "bound": _bounds, "swapgs": _swap,
-    "popf popfd popfq": _flags_word,
+    "popf popfd popfq": _flags_word, "rdtsc rdtscp": _time,
 }  # fmt: skip
-
-assert PC

@@ -122,7 +122,7 @@ class UnicornSystem:
         uc.context_restore(self._start)
         for page in OBSERVED:
             uc.mem_write(page, before_memory[page])
-        uc.mem_write(CODE, b"\xf4" * PAGE)
+        uc.mem_write(CODE, b"\xeb\xfe" * (PAGE // 2))
         uc.mem_write(PC, case.code)
         uc.ctl_remove_cache(CODE, CODE + PAGE)
         uc.reg_write(ux.UC_X86_REG_CR3, self.start["cr3"])  # forgets translations

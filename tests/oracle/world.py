@@ -3,6 +3,7 @@
 A *world* is a processor mode and a privilege level, by name: ``real``, ``p16.0``, ``p32.3``, ``c32.3`` (compatibility
 mode), ``l64.0`` and so on. Everything lies below 64 KiB, so that 16-bit code reaches it, and is mapped to itself. The
 IDT lies outside RAM: an executor sees an exception when the processor reads there, before anything of its delivery.
+Page BELOW is mapped there too, so that a table across BELOW and GATES has its first vectors outside RAM.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ PAGE = 4096
 RAM = 1 << 20
 GDT, LDT, TSS, DATA = 0x1000, 0x2000, 0x3000, 0x4000
 BESIDE, STACK, CODE, KERNEL_STACK = 0x6000, 0x7000, 0x8000, 0x9000
-READ_ONLY, ABSENT, SUPERVISOR, BOOT, TABLES, IDT = 0xA000, 0xB000, 0xC000, 0xD000, 0x20000, 0x100000
+READ_ONLY, ABSENT, SUPERVISOR, BOOT, BELOW, GATES, TABLES, IDT = (
+    0xA000, 0xB000, 0xC000, 0xD000, 0xE000, 0xF000, 0x20000, 0x100000,
+)  # fmt: skip
 PDPT_PAE, PDPT, DIRECTORY, TABLE = TABLES + 0x1000, TABLES + 0x2000, TABLES + 0x3000, TABLES + 0x4000
 USER_PAGES = (DATA, DATA + PAGE, STACK, CODE, READ_ONLY)
 #: Pages that an instruction may write, or that a fault must leave alone.
@@ -82,6 +85,8 @@ def _varied() -> list[Descriptor]:
 #: Numbers of the first system descriptor in the GDT, and of what follows the last one.
 SYSTEM_FIRST = 1 + 20 + len(_varied())
 SYSTEM_END = SYSTEM_FIRST + 48
+#: Selector of writable data of level 0 that are not present.
+ABSENT_DATA = 8 * (21 + next(n for n, d in enumerate(_varied()) if d.kind == 0x12 and not d.present))
 
 
 def _system() -> list[Descriptor]:
@@ -159,7 +164,7 @@ class World:
         for page in OBSERVED[3:]:
             pages[page] = b""
         pages |= _page_tables()
-        pages[BOOT] = self.boot
+        pages |= {BOOT: self.boot, GATES: b""}
         return {page: data.ljust(PAGE, b"\0") for page, data in pages.items()}
 
     def _tss(self) -> bytes:
@@ -217,7 +222,8 @@ def _page_tables() -> dict[int, bytes]:
     entries = []
     for page in range(0, IDT + PAGE, PAGE):
         user = 4 if page in USER_PAGES else 0
-        entries.append(0 if page == ABSENT else page | user | (1 if page == READ_ONLY else 3))
+        frame = IDT if page == BELOW else page
+        entries.append(0 if page == ABSENT else frame | user | (1 if page == READ_ONLY else 3))
     tables = {TABLES: [PDPT | 7], PDPT: [DIRECTORY | 7], PDPT_PAE: [DIRECTORY | 1], DIRECTORY: [TABLE | 7], TABLE: entries}
     return {page: struct.pack(f"<{len(words)}Q", *words) for page, words in tables.items()}
 
