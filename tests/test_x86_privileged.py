@@ -110,7 +110,8 @@ def test_corrections_are_needed_and_few() -> None:
 
 def test_cases_reach_both_ends() -> None:
     """Each instruction succeeds in some case, unless it cannot, and faults in some, unless it never does."""
-    succeeded, faulted = set(), set()
+    succeeded: set[str | None] = set()
+    faulted: set[str | None] = set()
     for mode in MODES:
         for case in judged(mode, 1, COUNT):
             assert case.out is not None

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from oracle.system_state import CONTROL, MSRS, SEGMENTS, Exception_, Outcome, SystemCase, changed, image, is_software, outcome
-from oracle.system_state import start_registers as start_values
-from oracle.system_corrections import START
-from oracle.unicorn_system import port_value
 from oracle.state import GPR_NAMES
+from oracle.system_corrections import START
+from oracle.system_state import (
+    CONTROL,
+    MSRS,
+    SEGMENTS,
+    Exception_,
+    Outcome,
+    SystemCase,
+    changed,
+    image,
+    is_software,
+    outcome,
+)
+from oracle.system_state import start_registers as start_values
+from oracle.unicorn_system import port_value
 from oracle.world import BELOW, BOOT, CODE, GATES, IDT, OBSERVED, PAGE, PC, RAM, TABLES, TOP, World, world
 
 from frontends.x86 import state as st

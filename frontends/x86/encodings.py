@@ -211,8 +211,9 @@ def _kind(operand: str) -> str:
     if "[" in operand:
         return operand.partition("[")[0]
     for pattern, kind in (
-        (r"st\(?", "f"), (r"xmm", "x"), (r"mm", "m"), (r"[c-gs]s$", "s"), (r"cr\d", "c"), (r"dr\d", "g"), (r"k\d|[yz]mm|bnd", "v"),
-        (r"r(\d+$|..$)", "q"), (r"e..$|r\d+d$", "d"), (r"([abcd][lh]|[sd]il|[sb]pl|r\d+b)$", "b"),
+        (r"st\(?", "f"), (r"xmm", "x"), (r"mm", "m"), (r"[c-gs]s$", "s"), (r"cr\d", "c"), (r"dr\d", "g"),
+        (r"k\d|[yz]mm|bnd", "v"), (r"r(\d+$|..$)", "q"), (r"e..$|r\d+d$", "d"),
+        (r"([abcd][lh]|[sd]il|[sb]pl|r\d+b)$", "b"),
         (r"-?0?x?[0-9a-f]+$", "i"),
     ):  # fmt: skip
         if re.match(pattern, operand):

@@ -231,17 +231,17 @@ class Delivery:
         self.changes.update(rip=offset, rflags=self.before["rflags"] & keep, cpl=code.level)
 
     def code(self, selector: int, offset: int) -> Code:
-        """The code segment of a gate."""
+        """The code segment of a gate, checked in the order that volume 2 has for CALL through one."""
         if not selector & 0xFFFC:
             raise Raised(GP, 0)
         descriptor, error = self.descriptor(selector, GP), selector & 0xFFFC
         access = descriptor >> 40
         if access & 0x18 != 0x18 or access >> 5 & 3 > self.place.level:
             raise Raised(GP, error)
-        if not access & 0x80:
-            raise Raised(NP, error)
         if self.place.long and descriptor >> 53 & 3 != 1:
             raise Raised(GP, error)
+        if not access & 0x80:
+            raise Raised(NP, error)
         limit = descriptor & 0xFFFF | descriptor >> 32 & 0xF0000
         limit = limit << 12 | 0xFFF if descriptor >> 55 & 1 else limit
         if offset >> 47 not in (0, 0x1FFFF) if self.place.long else offset > limit:

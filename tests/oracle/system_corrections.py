@@ -80,9 +80,9 @@ def _ports(case: SystemCase, found: Outcome) -> Outcome | None:
     flags = _value(case, "rflags")
     if place.level <= flags >> 12 & 3:
         return None
-    if case.code[0] in (0xF2, 0xF3) or case.code[:1] == b"\x66" and case.code[1] in (0xF2, 0xF3):
-        if _value(case, "rcx") & (0xFFFF if place.bits == 16 else (1 << place.bits) - 1) == 0:
-            return None
+    repeated = case.code.lstrip(b"\x66")[0] in (0xF2, 0xF3)
+    if repeated and _value(case, "rcx") & (1 << place.bits) - 1 == 0:
+        return None
     opcode = case.code.lstrip(b"\x66\xf2\xf3\x48")
     port = opcode[1] if opcode[0] in (0xE4, 0xE5, 0xE6, 0xE7) else _value(case, "rdx") & 0xFFFF
     size = 1 if opcode[0] & 1 == 0 else min(operand_bits(case.code, place), 32) // 8
@@ -165,7 +165,7 @@ def _call_limit(case: SystemCase, found: Outcome) -> Outcome | None:
     return _gp(case) if _allowed(case, target[0]) and target[1] > _limit(_descriptor(case, target[0])[1]) else None
 
 
-@correct("retf retfq iret iretd iretq", "volume 2, RET and IRET: #GP(0) for a target beyond the limit; Unicorn has none")
+@correct("retf retfq iret iretd iretq", "volume 2, RET and IRET: #GP(0) for a target past the limit; Unicorn has none")
 def _return_limit(case: SystemCase, found: Outcome) -> Outcome | None:
     if found.fault or "rip" not in found.registers or world(case.world).real:
         return None
@@ -186,15 +186,17 @@ def _both_sizes_returned(case: SystemCase, found: Outcome) -> Outcome | None:
     place = world(case.world)
     size = operand_bits(case.code, place) // 8
     frame = _read(case, _value(case, "rsp"), 2 * size)
-    if not place.long or frame is None or _value(case, "rflags") & 1 << 14 and case.code[-1] == 0xCF:
+    if not place.long or frame is None or (_value(case, "rflags") & 1 << 14 and case.code[-1] == 0xCF):
         return None
     selector = struct.unpack_from("<H", frame, size)[0]
-    passed = found.fault is None or found.fault.vector in (10, 12, 13) and found.fault.error != selector & 0xFFFC
+    passed = found.fault is None or (found.fault.vector in (10, 12, 13) and found.fault.error != selector & 0xFFFC)
     both = selector & 0xFFF8 < LDT_SELECTOR and _descriptor(case, selector)[1] >> 53 & 3 == 3
     return _gp(case, selector & 0xFFFC) if passed and both and selector & 3 >= place.level else None
 
 
-@correct("ljmp lcall retf retfq iret iretd iretq", "volume 3, 3.4.5.1: a loaded descriptor is accessed; Unicorn omits it")
+@correct(
+    "ljmp lcall retf retfq iret iretd iretq", "volume 3, 3.4.5.1: what is loaded is marked accessed; Unicorn omits it"
+)
 def _accessed(case: SystemCase, found: Outcome) -> Outcome | None:
     values, memory = {}, dict(found.memory)
     for name in ("cs", "ss"):
@@ -248,7 +250,7 @@ def _null_stack(case: SystemCase, found: Outcome) -> Outcome | None:
 def _long_task(case: SystemCase, found: Outcome) -> Outcome | None:
     modrm = case.code[-1]
     data = None if modrm >= 0xC0 else _read(case, _value(case, "rbx"), 2)
-    if not world(case.world).long or world(case.world).level or modrm < 0xC0 and data is None:
+    if not world(case.world).long or world(case.world).level or (modrm < 0xC0 and data is None):
         return None
     selector = _value(case, GPR_NAMES[modrm & 7]) & 0xFFFF if data is None else struct.unpack("<H", data)[0]
     small = selector & 4 == 0 and _descriptor(case, selector)[1] >> 40 & 31 == 1
@@ -304,7 +306,8 @@ def _reserved_bits(case: SystemCase, found: Outcome) -> Outcome | None:
         return None
     if number == 4 and value & ~0x1007BC:
         return _gp(case)
-    if number == 0 and value >> 32 or number == 8 and value >> 4 or number == 3 and world(case.world).long and value >> 40:
+    most = {0: 32, 3: 40 if world(case.world).long else 64, 8: 4}
+    if value >> most.get(number, 64):
         return _gp(case)
     return _with(case, found, cr0=value & 0xE005002F | 0x10) if number == 0 and "cr0" in found.registers else None
 
@@ -315,7 +318,8 @@ def _impossible(case: SystemCase, found: Outcome) -> Outcome | None:
     place = world(case.world)
     if not into or found.fault:
         return None
-    if number == 0 and (value >> 31 & 1 and not value & 1 or value >> 29 & 3 == 1 or place.bits == 64 and not value >> 31):
+    paging = value >> 31 & 1
+    if number == 0 and ((paging and not value & 1) or value >> 29 & 3 == 1 or (place.bits == 64 and not paging)):
         return _gp(case)
     return _gp(case) if number == 4 and place.long and not value & 0x20 else None
 
@@ -369,7 +373,7 @@ def _msr_value(case: SystemCase, found: Outcome) -> Outcome | None:
     value = _value(case, "rax") & 0xFFFFFFFF | (_value(case, "rdx") & 0xFFFFFFFF) << 32
     bad = msr in _MSR_CANONICAL and not _canonical(value)
     bad |= msr == 0x277 and any(value >> shift & 255 not in _PAT_TYPES for shift in range(0, 64, 8))
-    bad |= msr == 0xC0000080 and (value & ~0xD01 != 0 or world(case.world).long and not value & 0x100)
+    bad |= msr == 0xC0000080 and (value & ~0xD01 != 0 or (world(case.world).long and not value & 0x100))
     bad |= msr == 0xC0000080 and bool((value ^ _value(case, "efer")) & 0x100 and _value(case, "cr0") >> 31)
     bad |= msr in (0x174, 0xC0000103) and value >> 32 != 0
     return _gp(case) if bad and not found.fault else None

@@ -27,9 +27,9 @@ from .world import (
     PAGE,
     READ_ONLY,
     STACK,
+    SUPERVISOR,
     SYSTEM_END,
     SYSTEM_FIRST,
-    SUPERVISOR,
     TABLES,
     TOP,
     TSS,
@@ -50,8 +50,8 @@ _FAR = "iret iretd iretq retf retfq lcall"
 #: EMMS, PADDB, PXOR; MOVAPS, XORPS; STMXCSR, MOVUPS.
 _FPU = {"x87": "d9e8 d9d0", "x87 m": "d92b", "no wait": "dfe0 dbe3 dbe2", "image m": "0fae03 0fae0b", "wait": "9b",
         "mmx": "0f77 0ffcc1 0fefc1", "sse": "0f28c1 0f57c1", "sse m": "0fae1b 0f1003"}  # fmt: skip
-_CHECK_MUCH = frozenset(
-    "iret iretd iretq retf retfq mov_cr mov_dr wrmsr rdmsr ltr lldt sysret sysretq sysexit sysexitq".split()
+_CHECK_MUCH = (
+    "iret iretd iretq retf retfq mov_cr mov_dr wrmsr rdmsr ltr lldt sysret sysretq sysexit sysexitq pushfq popfq"
 )
 _CONTROL_MOVES = (b"\x0f\x20", b"\x0f\x21", b"\x0f\x22", b"\x0f\x23")
 _SEGMENT_MOVES = (b"\x8c", b"\x8e")
@@ -106,8 +106,8 @@ def cases(mode: int, seed: int, count: int) -> Iterator[SystemCase]:
     """``count`` cases of each form in each world of ``mode``, and four times as many of those that check much."""
     for name, form in forms(mode):
         for place in worlds_of(mode):
-            rng = Random(f"{seed} {place.name} {form}")
-            for _ in range(count * (4 if name in _CHECK_MUCH else 1)):
+            rng = Random(f"{seed} {place.name} {form!r}")
+            for _ in range(count * (4 if name in _CHECK_MUCH.split() else 1)):
                 yield _case(rng, name, form, place)
 
 
@@ -181,7 +181,7 @@ def fpu_cases(mode: int, seed: int, count: int) -> Iterator[tuple[SystemCase, in
 def _fpu_fault(kind: str, ts: bool, em: bool, mp: bool, osfxsr: bool, is_pending: bool) -> int | None:
     """The vector for a class of instructions: #UD before #NM before #MF."""
     no_unit = {"wait": ts and mp, "mmx": ts, "sse": ts, "sse m": ts}.get(kind, ts or em)
-    if kind[:3] in ("mmx", "sse") and em or kind[:3] == "sse" and not osfxsr:
+    if (kind[:3] in ("mmx", "sse") and em) or (kind[:3] == "sse" and not osfxsr):
         return 6
     if no_unit:
         return 7
@@ -208,7 +208,7 @@ def _selector(rng: Random, place: World, code: bool = False) -> int:
         return 8 * rng.randrange(21, SYSTEM_END) | rng.randrange(4)
     if kind < 0.95:
         return 8 * rng.randrange(12) | 4 | rng.randrange(4)
-    return rng.choice((LDT_SELECTOR, PAGE - 8 * code, PAGE, 0xFFFF, 0x84, *((TSS_SELECTOR, PAGE - 8) if not code else ())))
+    return rng.choice((LDT_SELECTOR, PAGE, 0xFFFF, 0x84, *(() if code else (TSS_SELECTOR, PAGE - 8))))
 
 
 def _address(rng: Random, place: World) -> int:
@@ -222,7 +222,8 @@ def _address(rng: Random, place: World) -> int:
 
 def _offset(rng: Random) -> int:
     """Where a far transfer may go."""
-    return rng.choice((CODE + rng.randrange(PAGE), CODE, 0x10, 0x5FF0, 0xFFFF, 0x10000, 0xFFFFFFFF, rng.getrandbits(32)))
+    limits = (0x5FF0, 0xFFFF, 0x10000, 0xFFFFFFFF)
+    return rng.choice((CODE + rng.randrange(PAGE), CODE, 0x10, *limits, rng.getrandbits(32)))
 
 
 def _canonical(rng: Random) -> int:
@@ -258,7 +259,7 @@ def _put(case: SystemCase, size: int, *values: int, at: int | None = None) -> No
     """Words at RBX, or elsewhere where memory is that a case may set."""
     at = case.registers["rbx"] if at is None else at
     data = b"".join((v & (1 << 8 * size) - 1).to_bytes(size, "little") for v in values)
-    if DATA <= at and at + len(data) <= DATA + 2 * PAGE or STACK <= at and at + len(data) <= STACK + PAGE:
+    if any(first <= at <= first + length - len(data) for first, length in ((DATA, 2 * PAGE), (STACK, PAGE))):
         case.memory[at] = data
 
 
@@ -309,7 +310,8 @@ def _system_selector(rng: Random, case: SystemCase, place: World, size: int) -> 
     """LLDT and LTR: more often a system descriptor."""
     first = 8 * SYSTEM_FIRST
     for name in ("rax", "rcx", "rdx", "rbp", "rsi", "rdi"):
-        case.registers[name] = rng.choice((first + 8 * rng.randrange(SYSTEM_END - SYSTEM_FIRST), LDT_SELECTOR, TSS_SELECTOR, 0, 3, 0x84))
+        system = first + 8 * rng.randrange(SYSTEM_END - SYSTEM_FIRST)
+        case.registers[name] = rng.choice((system, LDT_SELECTOR, TSS_SELECTOR, 0, 3, 0x84))
     _put(case, 2, first + 8 * rng.randrange(SYSTEM_END - SYSTEM_FIRST))
 
 
@@ -391,7 +393,7 @@ def _time(rng: Random, case: SystemCase, place: World, size: int) -> None:
 
 
 def _flags_word(rng: Random, case: SystemCase, place: World, size: int) -> None:
-    if rng.random() < 0.2:
+    if rng.random() < 0.3:
         case.registers["rsp"] = ABSENT + 0x10
     _put(case, 8 if place.bits == 64 else 4, rng.getrandbits(32) & ~(1 << 8), at=_stack(case))
 
@@ -404,5 +406,5 @@ _PREPARE: dict[str, _Prepare] = {
     "mov_cr lmsw smsw clts": _control_value, "mov_dr": _debug_value, "rdmsr wrmsr": _msr,
     "sysret sysretq sysexit sysexitq syscall sysenter": _fast_call,
     "in out insb insw insd outsb outsw outsd": _port, "bound": _bounds, "swapgs": _swap,
-    "popf popfd popfq": _flags_word, "rdtsc rdtscp": _time,
+    "pushf pushfd pushfq popf popfd popfq": _flags_word, "rdtsc rdtscp": _time,
 }  # fmt: skip

@@ -29,7 +29,7 @@ from .system_state import (
     outcome,
     start_registers,
 )
-from .world import BOOT, CODE, KERNEL_STACK, OBSERVED, PAGE, PC, RAM, world
+from .world import BOOT, CODE, GDT, IDT, KERNEL_STACK, OBSERVED, PAGE, PC, RAM, world
 
 _MODES = {16: unicorn.UC_MODE_16, 32: unicorn.UC_MODE_32, 64: unicorn.UC_MODE_64}
 _WITH_ERROR = frozenset((8, 10, 11, 12, 13, 14, 17))
@@ -92,7 +92,7 @@ class UnicornSystem:
         for at in range(0, len(data) - 24 * 10, 8):
             selectors = [_CACHE.unpack_from(data, at + 24 * n)[0] for n in range(6)]
             bases = [_CACHE.unpack_from(data, at + 24 * n)[1] for n in (8, 9)]
-            if selectors == [place.data, place.code, *[place.data] * 4] and bases[1] == self._uc.reg_read(ux.UC_X86_REG_IDTR)[1]:
+            if selectors == [place.data, place.code, *[place.data] * 4] and bases == [GDT, IDT]:
                 return at
         raise RuntimeError("no segments in Unicorn's context")
 

@@ -79,7 +79,8 @@ def _varied() -> list[Descriptor]:
             out.append(Descriptor(kind, level, D32, base=DATA if kind & 1 else 0, limit=0xFF))
         out.append(Descriptor(kind, 3 * (kind & 1), D32, present=False))
     out += [Descriptor(kind, level, flags) for kind in (0x1B, 0x1F) for level in (0, 3) for flags in (D64, 0xE)]
-    return out + [Descriptor(0x1B, 3, D16, base=CODE - 0x4000, limit=0x5FFF), Descriptor(0x1F, 0, D32, limit=8)]
+    out.append(Descriptor(0x1B, 3, D16, base=CODE - 0x4000, limit=0x5FFF))
+    return [*out, Descriptor(0x1F, 0, D32, limit=8)]
 
 
 #: Numbers of the first system descriptor in the GDT, and of what follows the last one.
@@ -224,7 +225,8 @@ def _page_tables() -> dict[int, bytes]:
         user = 4 if page in USER_PAGES else 0
         frame = IDT if page == BELOW else page
         entries.append(0 if page == ABSENT else frame | user | (1 if page == READ_ONLY else 3))
-    tables = {TABLES: [PDPT | 7], PDPT: [DIRECTORY | 7], PDPT_PAE: [DIRECTORY | 1], DIRECTORY: [TABLE | 7], TABLE: entries}
+    tables = {TABLES: [PDPT | 7], PDPT: [DIRECTORY | 7], PDPT_PAE: [DIRECTORY | 1], DIRECTORY: [TABLE | 7]}
+    tables[TABLE] = entries
     return {page: struct.pack(f"<{len(words)}Q", *words) for page, words in tables.items()}
 
 
