@@ -24,8 +24,8 @@ _SCRATCH = slice(st.T // 8, st.V // 8 + 16)
 _POISON = memoryview(b"".join(
     struct.pack("<Q", 0xBAD0_0000_DEAD_0001 * n & MASK64) for n in range(1, 1 + _SCRATCH.stop - _SCRATCH.start)
 )).cast("Q")  # fmt: skip
-#: SCTLR without A: MMU, caches, branch prediction, and the bits that are 1.
-SCTLR = 0x00C51879
+#: SCTLR without A: MMU, caches, branch prediction, SWP, and the bits that are 1.
+SCTLR = 0x00C51C79
 #: From LR to the address of the instruction that an exception has interrupted, in A32; Undefined and SVC: its size.
 _LR_OFFSET = {1: 4, 2: 4, 3: 4, 4: 8}
 
@@ -49,8 +49,9 @@ class ArmExecutor:
         self.frames: dict[int, int] = {}
         self._map_pages()
         self._code = b""
+        self.sctlr = SCTLR
         for name, value in (("linear_mask", 0xFFFFFFFF), ("vbar", VECTORS), ("ttbr0", TABLES), ("dacr", 1),
-                            ("cpacr", 0xF << 20), ("fpexc", 1 << 30)):  # fmt: skip
+                            ("cpacr", 0xF << 20)):  # fmt: skip
             self.engine.state[name] = value
 
     def _host_call(self, kind: int, a: int, b: int) -> int:
@@ -59,15 +60,19 @@ class ArmExecutor:
     def _map_pages(self) -> None:
         second = TABLES + 0x4000
         for address in (*PLACES.pages, PLACES.code):
-            frame = self.frames[address] = FRAMES + PAGE * len(self.frames)
+            self.frames[address] = FRAMES + PAGE * len(self.frames)
             entry = TABLES + (address >> 20) * 4
-            (table,) = struct.unpack_from("<I", self.ram, entry)
-            if not table:
-                table = second | 1
+            if not any(self.ram[entry : entry + 4]):
+                struct.pack_into("<I", self.ram, entry, second | 1)
                 second += 0x400
-                struct.pack_into("<I", self.ram, entry, table)
-            rights = 0x30 if address in PLACES.writable else 0x230  # AP
-            struct.pack_into("<I", self.ram, (table & ~0x3FF) + (address >> 12 & 0xFF) * 4, frame | rights | 2)
+            self.protect(address, True)
+
+    def protect(self, address: int, user: bool) -> None:
+        """Let User mode access a page of the layout as its kind says, or not at all."""
+        (table,) = struct.unpack_from("<I", self.ram, TABLES + (address >> 20) * 4)
+        rights = 0x10 if not user else 0x30 if address in PLACES.writable else 0x230  # AP
+        entry = (table & ~0x3FF) + (address >> 12 & 0xFF) * 4
+        struct.pack_into("<I", self.ram, entry, self.frames[address] | rights | 2)
 
     # -- one case -----------------------------------------------------------------------------------------------------
     def run(self, state: ArmState, code: bytes, steps: int = 1) -> tuple[ArmState, ArmFault | None]:
@@ -144,8 +149,7 @@ class ArmExecutor:
             ("pc", state.r[15]), ("nf", cpsr & st.N), ("zf", 0 if cpsr & st.Z else 1), ("cf", cpsr >> 29 & 1),
             ("vf", (cpsr & st.VBIT) << 3), ("qf", cpsr & st.QBIT), ("ge", cpsr & 0xF0000), ("thumb", cpsr >> 5 & 1),
             ("itstate", cpsr >> 25 & 3 | cpsr >> 8 & 0xFC), ("cpsr", cpsr & 0x1F | cpsr & (st.A | st.I | st.F | E)),
-            ("sctlr", SCTLR | state.sctlr_a << 1), ("exc_vector", MASK64), ("leave", 0), ("exclusive", 0),
-            ("fpexc", 1 << 30),
+            ("sctlr", self.sctlr | state.sctlr_a << 1), ("exc_vector", MASK64), ("leave", 0), ("exclusive", 0), ("fpexc", 1 << 30),
         ):  # fmt: skip
             w[at[name] // 8] = value
         self._put_fp(state.fpscr)

@@ -12,9 +12,10 @@ from functools import cache
 import capstone
 
 from frontends.arm import state as st
+from frontends.arm.flags import AL
 from frontends.arm.lift import Insn, Undefined, finish
-from frontends.arm.patterns import A32, T32, Pattern, find
-from jitrr.microops.table import P_NEXT, Imm, UOp
+from frontends.arm.patterns import A32, T32, Pattern, encoding, find
+from jitrr.microops.table import UOp
 
 
 @dataclass
@@ -61,16 +62,27 @@ def lift(code: bytes, mode: int, itstate: int = 0, masked: int = 0, disp: int = 
     pattern = find(T32 if thumb else A32, word, 8 * len(code))
     text = disassemble(code, thumb)
     if pattern is None or pattern.unpredictable(word):
-        return Template(*undefined(word, thumb, mode, itstate), text, None)
+        return Template(*undefined(word, 8 * len(code), mode, itstate), text, None)
     insn = Insn(pattern, word, mode, itstate, masked, disp, imm)
     try:
         pattern.lifter(insn)
     except Undefined:
-        return Template(*undefined(word, thumb, mode, itstate), text, pattern)
+        return Template(*undefined(word, 8 * len(code), mode, itstate), text, pattern)
     return Template(*finish(insn), text, pattern)
 
 
-def undefined(word: int, thumb: bool, mode: int, itstate: int) -> tuple[list[UOp], bool]:
-    """The Undefined exception, if the condition holds."""
-    cells = [UOp("arm_undefined"), UOp("goto32", imm=Imm(0, P_NEXT))]
-    return cells, True
+#: What is in no pattern, by instruction set, length, and (A32) whether it is in the unconditional space.
+_ANYTHING = {
+    (A32, 32): encoding(A32, "cccc" + 28 * "x", "undefined"), (T32, 32): encoding(T32, 32 * "x", "undefined"),
+    (T32, 16): encoding(T32, 16 * "x", "undefined"),
+}  # fmt: skip
+
+
+def undefined(word: int, bits: int, mode: int, itstate: int) -> tuple[list[UOp], bool]:
+    """The Undefined exception, if the condition holds: it is up to the processor whether it is there if not."""
+    insn = Insn(_ANYTHING[T32 if mode & st.MODE_THUMB else A32, bits], word, mode, itstate)
+    insn.emit("arm_undefined")
+    if insn.cond >= AL:
+        insn.cond = AL
+        insn.goto_next()
+    return finish(insn)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from frontends.arm.state import MODE_IT, MODE_THUMB
+from frontends.arm.vectors import EXC_UNDEF
 from jitrr.microops.table import row
 
 #: By condition number; 14 is AL.
@@ -134,7 +135,7 @@ def interwork(e: Any, target: str, thumb: bool) -> str:
         set_mode_bits(e, MODE_THUMB, str(0 if thumb else MODE_THUMB))
 
     e.rarely(e.bin("xor", 1, to_thumb, "true") if thumb else to_thumb, change)
-    return str(e.zext(32, e.bin("and", 32, target, -2 if thumb else e.select(to_thumb, 32, -2, -4))))
+    return str(e.zext(32, e.bin("and", 32, target, e.select(to_thumb, 32, -2, -4))))
 
 
 for _name in CONDITIONS:
@@ -146,6 +147,8 @@ for _name in CONDITIONS:
 row("arm_unless_it", "i64", lambda e, i: e.bin("xor", 1, _of_itstate(e), "true"), kind="skip", cold=True)
 row("arm_test_it", "d64 <-", lambda e: e.zext(1, _of_itstate(e)), cold=True)
 row("arm_it_advance", "", _advance, cold=True)
+row("arm_it_last", "", lambda e: e.raise_if(
+    e.icmp("ne", 64, e.bin("and", 64, e.get("itstate"), 15), 8), EXC_UNDEF), cold=True)  # fmt: skip
 #: ITSTATE := i.
 row("arm_it", "i64", _set_itstate)
 #: Branch if a is not 0.

@@ -60,10 +60,12 @@ class Insn:
         """Within an IT block."""
         return bool(self.itstate or self.mode & st.MODE_IT)
 
-    @property
-    def last_in_it(self) -> bool:
-        """Known to be the last of an IT block. (Where it is not known, instructions that must be last are taken.)"""
-        return bool(self.mode & st.MODE_IT) or self.itstate & 15 == 8
+    def must_be_last(self) -> None:
+        """Undefined (UNPREDICTABLE) in an IT block unless it is the last instruction there."""
+        if self.mode & st.MODE_IT:
+            self.emit("arm_it_last")
+        elif self.itstate and self.itstate & 15 != 8:
+            raise Undefined
 
     def imm(self, value: int) -> Imm:
         """An immediate whose value here is ``value``."""
@@ -110,6 +112,7 @@ class Insn:
         """A result is in place; for the PC, branch there: interworking in A32 (ALUWritePC), else not."""
         if number != PC:
             return
+        self.must_be_last()
         if self.thumb:
             self.emit("and32i", at, at, imm=-2)
             self.jump(at)
@@ -141,6 +144,10 @@ class Insn:
     def jump(self, register: int) -> None:
         """Branch to the address in a scratch register, whose low bits are right."""
         self.exit = [UOp("jump", a=register)]
+
+    def goto_next(self) -> None:
+        """End the block here."""
+        self.exit = [UOp("goto32", imm=self.next())]
 
     def interwork(self, register: int) -> None:
         """BXWritePC."""

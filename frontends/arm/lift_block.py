@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from frontends.arm import state as st
-from frontends.arm.lift import LR, PC, SP, Insn, Undefined
+from frontends.arm.lift import LR, PC, SP, Insn
 from frontends.arm.lift_load import check_alignment, memory_row
 from frontends.arm.patterns import Fields, a32, t32
 
@@ -99,8 +99,8 @@ def _t32(load: bool, down: bool) -> None:
          bad=lambda f: _bad_t(f, load), capstone=names)  # fmt: skip
     def lift(i: Insn) -> None:
         """LDM, LDMDB, STM, STMDB."""
-        if i["r"] >> PC and i.in_it and not i.last_in_it:
-            raise Undefined
+        if i["r"] >> PC:
+            i.must_be_last()
         multiple(i, load, i["n"], i["r"], not down, down, bool(i["W"]))
 
 
@@ -131,8 +131,8 @@ def push(i: Insn) -> None:
 @t32("1011 110 p rrrrrrrr", "pop", bad=lambda f: not f["r"] and not f["p"])
 def pop(i: Insn) -> None:
     """POP of low registers and PC."""
-    if i["p"] and i.in_it and not i.last_in_it:
-        raise Undefined
+    if i["p"]:
+        i.must_be_last()
     multiple(i, True, SP, i["r"] | i["p"] << PC, True, False, True)
 
 
@@ -248,6 +248,6 @@ def swp(i: Insn) -> None:
     size, base, value = 1 if i["b"] else 4, st.gpr(i["n"]), i.temp()
     i.emit("arm_swp_enabled")
     check_alignment(i, base, 0, size, True, always=True)
-    i.emit(memory_row(i, f"arm_ldrmw{8 * size}"), value, base)
+    i.emit(memory_row(i, f"arm_ld{8 * size}"), value, base)
     i.emit(memory_row(i, f"arm_st{8 * size}"), 0, base, st.gpr(i["m"]))
     i.emit("mov32", st.gpr(i["t"]), value)

@@ -24,12 +24,6 @@ def link(i: Insn) -> None:
     i.emit("pcrel32", st.gpr(LR), imm=Imm(1 if i.thumb else 0, P_NEXT))
 
 
-def must_be_last(i: Insn) -> None:
-    """A branch in an IT block is its last instruction."""
-    if i.in_it and not i.last_in_it:
-        raise Undefined
-
-
 # -- A32 --------------------------------------------------------------------------------------------------------------
 @a32("cccc 1010 iiiiiiiiiiiiiiiiiiiiiiii", "b")
 def b(i: Insn) -> None:
@@ -65,12 +59,12 @@ def blx_imm(i: Insn) -> None:
 
 
 def _bx(i: Insn) -> None:
-    must_be_last(i)
+    i.must_be_last()
     i.interwork(i.reg(i["m"]))
 
 
 def _blx(i: Insn) -> None:
-    must_be_last(i)
+    i.must_be_last()
     t = i.temp()
     i.emit("mov32", t, st.gpr(i["m"]))
     link(i)
@@ -103,7 +97,7 @@ def b_cond(i: Insn) -> None:
 @t32("11100 iiiiiiiiiii", "b")
 def b16(i: Insn) -> None:
     """B, 16 bits."""
-    must_be_last(i)
+    i.must_be_last()
     i.goto(sext(i["i"], 11) * 2)
 
 
@@ -122,14 +116,14 @@ def _far(i: Insn) -> int:
 @t32("11110 s iiiiiiiiii 10 k 1 j iiiiiiiiiii", "b_wide", capstone="b")
 def b_wide(i: Insn) -> None:
     """B, 32 bits."""
-    must_be_last(i)
+    i.must_be_last()
     i.goto(_far(i))
 
 
 @t32("11110 s iiiiiiiiii 11 k 1 j iiiiiiiiiii", "bl")
 def bl_wide(i: Insn) -> None:
     """BL."""
-    must_be_last(i)
+    i.must_be_last()
     link(i)
     i.goto(_far(i))
 
@@ -137,7 +131,7 @@ def bl_wide(i: Insn) -> None:
 @t32("11110 s iiiiiiiiii 11 k 0 j iiiiiiiiii 0", "blx_imm", capstone="blx")
 def blx_wide(i: Insn) -> None:
     """BLX, to A32."""
-    must_be_last(i)
+    i.must_be_last()
     i.fields["i"] *= 2
     exchange(i, _far(i), 4, 0)
 
@@ -161,7 +155,7 @@ def _table_bad(f: Fields) -> bool:
 @t32("11101000 1101 nnnn 1111 0000 000 h mmmm", "tbb", capstone="tbb tbh", bad=_table_bad)
 def tbb(i: Insn) -> None:
     """TBB, TBH: forward by twice an entry."""
-    must_be_last(i)
+    i.must_be_last()
     t = i.temp()
     base = i.reg(i["n"])
     if i["h"] and i.strict:
@@ -174,13 +168,17 @@ def tbb(i: Insn) -> None:
     i.jump(t)
 
 
-@t32("10111111 iiiiiiii", "it", bad=lambda f: not f["i"] & 15)
+def _bad_it(f: Fields) -> bool:
+    """No mask; condition NV; an ELSE to AL."""
+    return not f["m"] or f["c"] == 15 or (f["c"] == AL and f["m"].bit_count() != 1)
+
+
+@t32("10111111 cccc mmmm", "it", bad=_bad_it, capstone="it")
 def it(i: Insn) -> None:
-    """IT: the condition of the last case may not be NV, nor an ELSE go with AL."""
-    state = i["i"]
-    if i.in_it or state >> 4 == 15 or (state >> 4 == AL and (state & 15).bit_count() != 1):
+    """IT; not in an IT block."""
+    if i.in_it:
         raise Undefined
-    i.emit("arm_it", imm=state)
+    i.emit("arm_it", imm=i["c"] << 4 | i["m"])
 
 
 # -- what does nothing ------------------------------------------------------------------------------------------------
@@ -207,6 +205,7 @@ a32("cccc 00110010 0000 1111 0000 oooooooo", "hint", bad=lambda f: f["o"] < 5)(n
 t32("10111111 oooo 0000", "hint", bad=lambda f: 1 < f["o"] < 4)(nothing)
 t32("11110011 1010 1111 1000 0000 oooooooo", "hint", bad=lambda f: 1 < f["o"] < 4)(nothing)
 for _text, _name in (
+    ("10111111 0001 0000", "yield"), ("11110011 1010 1111 1000 0000 00000001", "yield"),
     ("11110011 1010 1111 1000 0000 1111 oooo", "dbg"), ("11110011 1011 1111 1000 1111 0101 oooo", "dmb"),
     ("11110011 1011 1111 1000 1111 0100 oooo", "dsb"), ("11110011 1011 1111 1000 1111 0110 oooo", "isb"),
     ("11111000 1001 nnnn 1111 iiiiiiiiiiii", "pld"), ("11111000 1011 nnnn 1111 iiiiiiiiiiii", "pldw"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import frontends.arm.ops_memory  # noqa: F401  (declares rows)
 from frontends.arm import state as st
-from frontends.arm.lift import LR, PC, SP, Insn, Undefined
+from frontends.arm.lift import LR, PC, SP, Insn
 from frontends.arm.lift_data import shift_by, shifted
 from frontends.arm.patterns import Fields, a32, t32
 from jitrr.microops.table import P_HERE, Imm
@@ -289,8 +289,8 @@ def _bad_index(f: Fields, access: Access) -> bool:
 
 def _last(i: Insn) -> None:
     """A load of the PC must be the last of an IT block."""
-    if i["t"] == PC and i.in_it and not i.last_in_it:
-        raise Undefined
+    if i["t"] == PC:
+        i.must_be_last()
 
 
 def _t32_single(name: str, access: Access, sign: int, size: int) -> None:
@@ -300,6 +300,9 @@ def _t32_single(name: str, access: Access, sign: int, size: int) -> None:
     def bad(f: Fields) -> bool:
         return _bad_t(f, access)
 
+    def literal_instead(f: Fields) -> bool:
+        return access.load and f["n"] == PC
+
     names = f"{name} {'pop' if access.load else 'push'}" if access.size == 4 else name
 
     @t32(f"{head('1')} nnnn tttt iiiiiiiiiiii", f"{name}_imm12", capstone=name, bad=bad)
@@ -308,18 +311,20 @@ def _t32_single(name: str, access: Access, sign: int, size: int) -> None:
         _last(i)
         immediate(i, access, i["t"], i["n"], i["i"], True, False)
 
-    @t32(f"{head('0')} nnnn tttt 1PUW iiiiiiii", f"{name}_imm8", capstone=names, bad=lambda f: _bad_index(f, access))
+    @t32(f"{head('0')} nnnn tttt 1PUW iiiiiiii", f"{name}_imm8", capstone=names, bad=lambda f: _bad_index(f, access),
+         see=literal_instead)  # fmt: skip
     def imm8(i: Insn) -> None:
         """[Rn, #-imm8], pre- and post-indexed."""
         _last(i)
         immediate(i, access, i["t"], i["n"], signed_offset(i), bool(i["P"]), bool(i["W"]))
 
-    @t32(f"{head('0')} nnnn tttt 1110 iiiiiiii", f"{name}t", bad=lambda f: f["t"] in (SP, PC) or f["n"] == PC)
+    @t32(f"{head('0')} nnnn tttt 1110 iiiiiiii", f"{name}t", bad=lambda f: f["t"] in (SP, PC) or f["n"] == PC,
+         see=literal_instead)  # fmt: skip
     def user(i: Insn) -> None:
         """LDRT and the like."""
         unprivileged(i, access, i["t"], st.gpr(i["n"]), i.disp(i["i"]))
 
-    @t32(f"{head('0')} nnnn tttt 000000 ii mmmm", f"{name}_reg", capstone=name, bad=bad)
+    @t32(f"{head('0')} nnnn tttt 000000 ii mmmm", f"{name}_reg", capstone=name, bad=bad, see=literal_instead)
     def reg(i: Insn) -> None:
         """[Rn, Rm, LSL #i]."""
         _last(i)

@@ -67,9 +67,6 @@ for _big in (False, True):
         )
         row(f"arm_stx{_w}{_be}", f"a32 b32 c{_c} i32",
             lambda e, a, b, c, i, w=_w, g=_big: _store(e, w, _indexed(e, a, b, i), c, g))  # fmt: skip
-    for _w in (8, 32):  # of SWP, which writes the place as well
-        row(f"arm_ldrmw{_w}{_be}", "d32 <- a32",
-            lambda e, a, w=_w, g=_big: e.zext(w, _swap(e, w, e.load(w, e.zext(32, a), write=True), g), 32))  # fmt: skip
     #: A word at an offset from the block's start.
     row(f"arm_ldpc32{_be}", "d32 <- i64", lambda e, i, b=_big: _load(
         e, 32, e.bin("and", 64, e.bin("add", 64, e.get("pc"), i), 0xFFFFFFFF), False, b))  # fmt: skip

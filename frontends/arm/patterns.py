@@ -33,6 +33,7 @@ class Pattern:
     capstone: frozenset[str]
     lifter: Callable[[Any], None]
     bad: Callable[[Fields], Any] | None
+    see: Callable[[Fields], Any] | None
     group: str
     bits: int
     mask: int
@@ -48,8 +49,10 @@ class Pattern:
         }
 
     def matches(self, word: int) -> bool:
-        """Whether it is this encoding; an A32 condition of 1111 is another instruction."""
-        return word & self.mask == self.value and not (self.conditional and word >> 28 == 15)
+        """Whether it is this encoding; an A32 condition of 1111 is another instruction, and so is what ``see`` says."""
+        if word & self.mask != self.value or (self.conditional and word >> 28 == 15):
+            return False
+        return self.see is None or not self.see(self.extract(word))
 
     @property
     def conditional(self) -> bool:
@@ -99,15 +102,31 @@ def _parse(text: str) -> tuple[int, int, int, dict[str, tuple[tuple[int, int], .
     return len(bits), mask, value, fields
 
 
-def _declare(
-    isa: str, text: str, name: str, capstone: str, bad: Callable[[Fields], Any] | None, lifter: Callable[[Any], None],
-    group: str,
-) -> None:  # fmt: skip
+def encoding(
+    isa: str,
+    text: str,
+    name: str,
+    lifter: Callable[[Any], None] | None = None,
+    *,
+    capstone: str = "",
+    bad: Callable[[Fields], Any] | None = None,
+    see: Callable[[Fields], Any] | None = None,
+    group: str = "",
+) -> Pattern:
+    """A pattern that is in no table yet; see :func:`a32`."""
     bits, mask, value, fields = _parse(text)
     if bits != 32 and not (isa == T32 and bits == 16):
         raise ValueError(f"{isa} {name}: {bits} bits in {text!r}")
     names = frozenset((capstone or name.partition("_")[0]).split())
-    PATTERNS.append(Pattern(isa, text, name, names, lifter, bad, group, bits, mask, value, fields))
+    return Pattern(isa, text, name, names, lifter or _nothing, bad, see, group, bits, mask, value, fields)
+
+
+def _nothing(insn: Any) -> None:
+    pass
+
+
+def _add(pattern: Pattern) -> None:
+    PATTERNS.append(pattern)
     _buckets.clear()
 
 
@@ -120,27 +139,38 @@ def _group() -> str:
 
 
 def a32(
-    text: str, name: str, *, capstone: str = "", bad: Callable[[Fields], Any] | None = None
+    text: str,
+    name: str,
+    *,
+    capstone: str = "",
+    bad: Callable[[Fields], Any] | None = None,
+    see: Callable[[Fields], Any] | None = None,
 ) -> Callable[[Lifter], Lifter]:
     """Decorator: declare an A32 encoding of the lifter. ``capstone``: instruction names there (default: ``name`` up to
-    its first underscore). ``bad``: fields -> true where the manual says UNPREDICTABLE or UNDEFINED."""
+    its first underscore). ``bad``: fields -> true where the manual says UNPREDICTABLE or UNDEFINED; ``see``: where it
+    is another instruction."""
     group = _group()
 
     def register(lifter: Lifter) -> Lifter:
-        _declare(A32, text, name, capstone, bad, lifter, group)
+        _add(encoding(A32, text, name, lifter, capstone=capstone, bad=bad, see=see, group=group))
         return lifter
 
     return register
 
 
 def t32(
-    text: str, name: str, *, capstone: str = "", bad: Callable[[Fields], Any] | None = None
+    text: str,
+    name: str,
+    *,
+    capstone: str = "",
+    bad: Callable[[Fields], Any] | None = None,
+    see: Callable[[Fields], Any] | None = None,
 ) -> Callable[[Lifter], Lifter]:
     """Decorator: declare a T32 encoding of 16 or 32 bits, as :func:`a32`."""
     group = _group()
 
     def register(lifter: Lifter) -> Lifter:
-        _declare(T32, text, name, capstone, bad, lifter, group)
+        _add(encoding(T32, text, name, lifter, capstone=capstone, bad=bad, see=see, group=group))
         return lifter
 
     return register

@@ -161,14 +161,14 @@ class ArmCase:
         return text + (f" fault={self.fault}" if self.fault else "")
 
     def listing(self) -> str:
-        """The first instructions as Capstone writes them."""
+        """The first instructions as Capstone writes them (without its number signs: those begin a comment here)."""
         at, lines = 0, list[str]()
         while at < len(self.code) and len(lines) < self.steps:
             half = int.from_bytes(self.code[at : at + 2], "little")
             size = 2 if self.state.thumb and half >> 11 < 0b11101 else 4
             lines.append(disassemble(self.code[at : at + size], self.state.thumb, self.state.r[15] + at))
             at += size
-        return "; ".join(lines)
+        return "; ".join(lines).replace("#", "")
 
     @staticmethod
     def parse(line: str) -> ArmCase:

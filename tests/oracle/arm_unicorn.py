@@ -48,8 +48,10 @@ class ArmUnicorn:
         uc.ctl_remove_cache(PLACES.code, PLACES.code + PAGE)
         self._write(state)
         self._fault = None
+        # Unicorn may count an IT block as one; but what is not its last instruction does not branch.
+        count = 0 if _within_it(state, code) else steps
         try:
-            uc.emu_start(state.r[15] | (1 if state.thumb else 0), (1 << 64) - 1, count=steps)
+            uc.emu_start(state.r[15] | (1 if state.thumb else 0), state.r[15] + len(code), count=count)
         except unicorn.UcError as error:
             if error.errno in (unicorn.UC_ERR_INSN_INVALID, unicorn.UC_ERR_EXCEPTION):
                 self._fault = self._fault or ArmFault(UNDEF)
@@ -93,8 +95,16 @@ class ArmUnicorn:
 
     def _on_access(self, uc: unicorn.Uc, access: int, address: int, size: int, value: int, _: object) -> bool:
         if access in _DATA:
-            self._fault = ArmFault(DATA, address & 0xFFFFFFFF, access in _WRITES)
+            self._fault = self._fault or ArmFault(DATA, address & 0xFFFFFFFF, access in _WRITES)
         return False
+
+
+def _within_it(state: ArmState, code: bytes) -> bool:
+    """The last instruction is in an IT block, but not the last there."""
+    itstate = state.cpsr >> 25 & 3 | state.cpsr >> 8 & 0xFC
+    if state.thumb and code[1] == 0xBF and code[0] & 15:
+        itstate = code[0]
+    return state.thumb and itstate & 7 != 0
 
 
 @functools.cache
