@@ -363,7 +363,7 @@ def _whole_register(case: SystemCase, found: Outcome) -> Outcome | None:
     return better if better != found else None
 
 
-_MSR_CANONICAL = (0x175, 0x176, 0xC0000082, 0xC0000083, 0xC0000102)
+_MSR_CANONICAL = (0x175, 0x176, 0xC0000082, 0xC0000083, 0xC0000100, 0xC0000101, 0xC0000102)
 _PAT_TYPES = (0, 1, 4, 5, 6, 7)
 
 

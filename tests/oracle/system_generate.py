@@ -337,8 +337,9 @@ def _debug_value(rng: Random, case: SystemCase, place: World, size: int) -> None
 
 def _msr(rng: Random, case: SystemCase, place: World, size: int) -> None:
     """An MSR that both sides keep, with a value that it takes."""
-    name = rng.choice(list(MSRS))
-    number = MSRS.get(name, 0)
+    numbers = MSRS | {"fs.base": 0xC0000100, "gs.base": 0xC0000101}
+    name = rng.choice(list(numbers))
+    number = numbers[name]
     value = _canonical(rng)
     if name == "efer":
         value = (0x500 if place.long else 0) ^ rng.choice((1, 1, 0x801, 0x100, 0x400, 2, 0x1000, 1 << 32))
