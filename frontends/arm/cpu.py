@@ -90,6 +90,7 @@ class ArmCpu:
     def _refresh(self) -> None:
         """After architectural state was written from here."""
         self.set("exc_vector", MASK64)
+        self.engine.call("select_context")
         self.engine.call("flush_tlb")
         self.engine.call("update_mode")
 

@@ -48,17 +48,32 @@ SCTLR_WRITABLE = (
 CPACR_WRITABLE = 0xF << 20
 #: TTBCR: what is reserved with long descriptors, and what there is with short ones.
 TTBCR_RESERVED, TTBCR_SHORT = 7 << 19 | 3 << 14 | 0xF << 3, 0x37
+#: Of TTBR0 and TTBR1: where the table is, and attributes.
+TABLE = (1 << 40) - 1
 PAR_LPAE, PAR_FAULT = 1 << 11, 1
 
 
 def build(memory: SimpleNamespace) -> None:
     """Declare the helpers."""
     host_call, done, walk, flush_tlb = memory.host_call, memory.finish, memory.walk, memory.flush_tlb
-    load_as, store_as = memory.load_as, memory.store_as
+    load_as, store_as, switch_context = memory.load_as, memory.store_as, memory.switch_context
+
+    @helper
+    def select_context(cpu):
+        """After a change of TTBR0, TTBR1 or DACR: the translations that hold now. (ASIDs decide nothing.)"""
+        return switch_context(cpu, ld64(cpu + st.TTBR0) & TABLE, ld64(cpu + st.TTBR1) & TABLE, ld64(cpu + st.DACR))
 
     @inner
     def change(cpu, field, value):
-        """Write a register that translation depends on."""
+        """Write TTBR0, TTBR1 or DACR."""
+        if ld64(cpu + field) != value:
+            st64(cpu + field, value)
+            select_context(cpu)
+        return 0
+
+    @inner
+    def change_all(cpu, field, value):
+        """Write TTBCR or SCTLR, which all translations depend on."""
         if ld64(cpu + field) != value:
             st64(cpu + field, value)
             flush_tlb(cpu)
@@ -90,9 +105,9 @@ def build(memory: SimpleNamespace) -> None:
         elif what == cp15.W_TTBR1:
             write_ttbr(cpu, st.TTBR1, value, wide)
         elif what == cp15.W_TTBCR:
-            change(cpu, st.TTBCR, value & ~TTBCR_RESERVED if value & TTBCR_EAE else value & TTBCR_SHORT)
+            change_all(cpu, st.TTBCR, value & ~TTBCR_RESERVED if value & TTBCR_EAE else value & TTBCR_SHORT)
         elif what == cp15.W_SCTLR:
-            change(cpu, st.SCTLR, (ld64(cpu + st.SCTLR) & ~SCTLR_WRITABLE) | (value & SCTLR_WRITABLE))
+            change_all(cpu, st.SCTLR, (ld64(cpu + st.SCTLR) & ~SCTLR_WRITABLE) | (value & SCTLR_WRITABLE))
             update_mode(cpu)
         elif what == cp15.W_CPACR:
             st64(cpu + st.CPACR, value & CPACR_WRITABLE)

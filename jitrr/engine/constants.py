@@ -17,6 +17,9 @@ FOR_WRITE = 256
 #: TLBs of TLB_BYTES each: for supervisor mode, for user mode, and one that stays empty, which is in use while
 #: alignment is checked: then every access takes the slow path.
 TLBS = 3
+#: Address spaces whose translations are kept, bytes of an entry of their table, and flush epochs until all TLBs are
+#: emptied (they are in the low 12 bits of tags).
+CONTEXTS, CONTEXT_ENTRY, SALTS = 8, 64, 4096
 #: Permission bits in the low bits of a walk's result (the rest is the physical page).
 MAY_READ, MAY_WRITE, MAY_EXEC = 1, 2, 4
 #: Ranges of linear addresses whose accesses are noted (softmmu.set_watch); the first are the front end's. Bits of a

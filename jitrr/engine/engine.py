@@ -117,11 +117,12 @@ class Engine:
         self.info = self.new_memory(4096)
         self.info_words = np.frombuffer(self.info.map, np.int64)
         self.code_lines = np.frombuffer(self.new_memory(max(pages * 8, 4096)).map, np.uint64)
-        tlb = self.new_memory(k.TLBS * k.TLB_BYTES)
+        tlb = self.new_memory(k.CONTEXTS * k.TLBS * k.TLB_BYTES)
         s = self.state
-        s["tlb"] = s["tlb_base"] = tlb.address
+        s["tlb"] = s["tlb_base"] = s["tlb_all"] = tlb.address
+        s["contexts"] = self.new_memory(max(k.CONTEXTS * k.CONTEXT_ENTRY, 4096)).address
         s["jc"] = self.new_memory(k.JC_SIZE * k.JC_ENTRY).address
-        s["tlb_salt"] = s["jc_epoch"] = 1
+        s["tlb_salt"] = s["last_salt"] = s["jc_epoch"] = 1
         s["ram"], s["ram_size"] = self.ram.address, ram_size
         s["page_flags"] = self.page_flags.ctypes.data
         s["pt_heat"] = self.new_memory(max(pages, 4096)).address

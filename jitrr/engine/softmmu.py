@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from jitrr.engine import contexts
 from jitrr.engine.cells import H_PATCH
 from jitrr.engine.constants import (
     CALL_MMIO_READ,
@@ -119,22 +120,8 @@ def build(
 
     host_call = _host_call(O_HOST_CALL, O_HOST_MXCSR, layout[host_fp] if host_fp else 0)
 
-    @helper
-    def flush_tlb(cpu):
-        """Forget all translations, of data and of code."""
-        salt = ld64(cpu + O_SALT) + 1
-        if salt == 4096:
-            base = ld64(cpu + O_TLB_BASE)
-            for i in range(2 * TLB_SIZE):
-                st64(base + i * TLB_ENTRY, 0)
-                st64(base + i * TLB_ENTRY + 8, 0)
-                st64(base + i * TLB_ENTRY + 16, 0)
-            salt = 1
-        st64(cpu + O_SALT, salt)
-        epoch = ld64(cpu + O_EPOCH) + 1
-        st64(cpu + O_EPOCH, epoch)
-        st64(cpu + O_KEY, (epoch << 16) | ld64(cpu + O_MODE))
-        return 0
+    context = contexts.build(layout)
+    flush_tlb, forget_others, switch_context = context.flush_tlb, context.forget_others, context.switch_context
 
     @inner
     def drop_write_tags(cpu, page):
@@ -145,7 +132,7 @@ def build(
             tag = ld64(entry + 8)
             if tag != 0 and (tag & -4096) + ld64(entry + 24) == host:
                 st64(entry + 8, 0)
-        return 0
+        return forget_others(cpu)
 
     @helper
     def mark_page(cpu, page, flag):
