@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from frontends.arm import state as st
-from frontends.arm.lift import PC, Insn, Undefined
+from frontends.arm.lift import PC, Insn
 from frontends.arm.lift_block import first_offset, registers
 from frontends.arm.lift_data import A32_OPS, COMPARES, MOVES, arm_expand, operate_imm, with_shift
 from frontends.arm.lift_load import check_alignment, memory_row
@@ -34,8 +34,7 @@ def leave_exception(i: Insn, target: int) -> None:
 @t32("1111 0011 1101 1110 1000 1111 iiii iiii", "subs_pc_lr", capstone="subs eret")
 def subs_pc_lr(i: Insn) -> None:
     """SUBS PC, LR, #imm8."""
-    if i.in_it and not i.last_in_it:
-        raise Undefined
+    i.must_be_last()
     t = i.temp()
     i.emit("sub32i", t, st.gpr(14), imm=i["i"])
     leave_exception(i, t)
@@ -65,8 +64,7 @@ def rfe_ia(i: Insn) -> None:
 
 def _rfe(i: Insn, before: int, up: int) -> None:
     privileged(i)
-    if i.in_it and not i.last_in_it:
-        raise Undefined
+    i.must_be_last()
     at, base, n = i.temp(), i.temp(), i["n"]
     i.emit("add32i", at, st.gpr(n), imm=_PLACE[before, up])
     i.emit("add32i", base, st.gpr(n), imm=8 if up else -8)
