@@ -184,6 +184,8 @@ def finish(i: Insn) -> tuple[list[UOp], bool]:
     if i.exit is not None and i.exit[0].name == "dispatch" and i.cond != AL:
         return _around_dispatch(i, CONDITIONS[i.cond], UOp("arm_it", imm=Imm(next_itstate(i.itstate)))), True
     cells = list(i.uops)
+    if not cells and i.exit is None:
+        cells.append(UOp("arm_nop"))  # each instruction is somewhere to stop at
     if i.cond != AL and cells:
         cells.insert(0, UOp(f"arm_unless_{CONDITIONS[i.cond]}", imm=Imm(len(cells))))
     if i.itstate and not (i.exit is not None and i.exit[0].name == "dispatch"):

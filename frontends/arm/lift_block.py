@@ -28,11 +28,10 @@ def first_offset(mask: int, add: bool, before: bool) -> int:
 def load_multiple(i: Insn, n: int, mask: int, offset: int, write_back: int) -> None:
     """Registers from Rn + offset on; Rn += write_back unless it is loaded. The last one may go to its place at once."""
     base, numbers = st.gpr(n), registers(mask)
-    check_alignment(i, base, offset, 4, False, always=True)
     direct = numbers[-1] if numbers[-1] != PC else -1
     places = [st.gpr(r) if r == direct else i.temp() for r in numbers]
     for k, at in enumerate(places):
-        i.emit(memory_row(i, "arm_ld32"), at, base, imm=offset + 4 * k)
+        i.emit(memory_row(i, "arm_ld32" if k else "arm_ld32a"), at, base, imm=offset + 4 * k)
     for r, at in zip(numbers, places, strict=True):
         if r not in (PC, direct):
             i.emit("mov32", st.gpr(r), at)
@@ -46,9 +45,8 @@ def load_multiple(i: Insn, n: int, mask: int, offset: int, write_back: int) -> N
 def store_multiple(i: Insn, n: int, mask: int, offset: int, write_back: int) -> None:
     """Registers to Rn + offset on; then Rn += write_back."""
     base = st.gpr(n)
-    check_alignment(i, base, offset, 4, True, always=True)
     for k, r in enumerate(registers(mask)):
-        i.emit(memory_row(i, "arm_st32"), 0, base, i.reg(r), imm=offset + 4 * k)
+        i.emit(memory_row(i, "arm_st32" if k else "arm_st32a"), 0, base, i.reg(r), imm=offset + 4 * k)
     if write_back:
         i.emit("arm_addi", base, base, imm=write_back)
 

@@ -169,8 +169,8 @@ for _number, _op in enumerate(A32_OPS):
     _a32(_number, _op)
 
 
-@a32("cccc 0011 0000 iiii dddd iiiiiiiiiiii", "movw", capstone="movw", bad=lambda f: f["d"] == PC)
-@t32("11110 j 100100 kkkk 0 iii dddd iiiiiiii", "movw", capstone="movw", bad=lambda f: f["d"] in (SP, PC))
+@a32("cccc 0011 0000 iiii dddd iiiiiiiiiiii", "movw", capstone="movw mov", bad=lambda f: f["d"] == PC)
+@t32("11110 j 100100 kkkk 0 iii dddd iiiiiiii", "movw", capstone="movw mov", bad=lambda f: f["d"] in (SP, PC))
 def movw(i: Insn) -> None:
     """MOV, 16-bit immediate."""
     i.emit("movi32", st.gpr(i["d"]), imm=i.imm(_imm16(i)))

@@ -215,7 +215,7 @@ for _text, _name in (
     ("11111001 0001 nnnn 1111 1100 iiiiiiii", "pli_imm8"), ("11111001 0001 nnnn 1111 000000 ii mmmm", "pli_reg"),
     ("11111001 U001 1111 1111 iiiiiiiiiiii", "pli_literal"),
 ):  # fmt: skip
-    t32(_text, _name, bad=lambda f: f.get("m") in (SP, PC))(nothing)
+    t32(_text, _name, bad=lambda f: f.get("m") in (SP, PC), capstone="hint" if _name == "yield" else "")(nothing)
 
 
 def permanently_undefined(i: Insn) -> None:

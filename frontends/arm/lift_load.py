@@ -197,14 +197,13 @@ for _name, _code, _access in (("ldrh", "01", HALF_LOAD), ("strh", "01", HALF_STO
 # -- doublewords ------------------------------------------------------------------------------------------------------
 def dual(i: Insn, load: bool, t: int, u: int, base: int, offset: Imm | int) -> None:
     """Rt and Ru from, or to, the doubleword at base + offset, which must be word-aligned."""
-    check_alignment(i, base, offset, 4, not load, always=True)
     pair = i.temp()
     low, high = (u, t) if i.big else (t, u)
     if load:
-        i.emit(memory_row(i, "arm_ld64"), pair, base, imm=offset)
+        i.emit(memory_row(i, "arm_ld64a"), pair, base, imm=offset)
     else:
         i.emit("arm_pair", pair, st.gpr(low), st.gpr(high))
-        i.emit(memory_row(i, "arm_st64"), 0, base, pair, imm=offset)
+        i.emit(memory_row(i, "arm_st64a"), 0, base, pair, imm=offset)
 
 
 def dual_commit(i: Insn, t: int, u: int) -> None:

@@ -50,6 +50,16 @@ def misaligned(e: Any, address: str, size: int, write: bool) -> None:
     e.rarely(e.icmp("ne", 32, e.bin("and", 32, address, size - 1), 0), fault)
 
 
+def _aligned_load(e: Any, w: int, a: str, i: str, big: bool) -> str:
+    misaligned(e, e.bin("add", 32, a, i), 4, False)
+    return _load(e, w, _address(e, a, i), False, big)
+
+
+def _aligned_store(e: Any, w: int, a: str, b: str, i: str, big: bool) -> None:
+    misaligned(e, e.bin("add", 32, a, i), 4, True)
+    _store(e, w, _address(e, a, i), b, big)
+
+
 for _big in (False, True):
     _be = "be" if _big else ""
     for _name in ("8", "16", "32", "64", "s8", "s16"):
@@ -70,6 +80,10 @@ for _big in (False, True):
     #: A word at an offset from the block's start.
     row(f"arm_ldpc32{_be}", "d32 <- i64", lambda e, i, b=_big: _load(
         e, 32, e.bin("and", 64, e.bin("add", 64, e.get("pc"), i), 0xFFFFFFFF), False, b))  # fmt: skip
+    #: The same, word-aligned always: the first of a list, pairs.
+    for _w in (32, 64):
+        row(f"arm_ld{_w}a{_be}", f"d{_w} <- a32 i32", lambda e, a, i, w=_w, g=_big: _aligned_load(e, w, a, i, g))
+        row(f"arm_st{_w}a{_be}", f"a32 b{_w} i32", lambda e, a, b, i, w=_w, g=_big: _aligned_store(e, w, a, b, i, g))
 #: In T32, from the word that such an address is in.
 row("arm_ldpc32t", "d32 <- i64",
     lambda e, i: e.load(32, e.bin("and", 64, e.bin("add", 64, e.get("pc"), i), 0xFFFFFFFC)))  # fmt: skip

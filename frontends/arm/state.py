@@ -42,7 +42,7 @@ AMAIR0, AMAIR1 = _add("amair0"), _add("amair1")
 VBAR, CONTEXTIDR = _add("vbar"), _add("contextidr")
 TPIDRURW, TPIDRURO, TPIDRPRW = _add("tpidrurw"), _add("tpidruro"), _add("tpidrprw")
 CSSELR, L2CTLR, CNTFRQ, CNTKCTL = _add("csselr"), _add("l2ctlr"), _add("cntfrq"), _add("cntkctl")
-#: The local monitor: 0 open, else the size of the exclusive load; its physical address.
+#: The local monitor: 0 open, else the size of the exclusive load; its virtual address.
 EXCLUSIVE, EXCLUSIVE_ADDRESS = _add("exclusive"), _add("exclusive_address")
 
 #: Q0..Q15; D(2n) and D(2n+1) are the halves of Qn, S registers the quarters of Q0..Q7.

@@ -449,9 +449,10 @@ class Former:
     def _return_site(self, number: int, cells: np.ndarray) -> None:
         """Behind a call that leads into the region, take the block it returns to as well."""
         length = int(cells[0]["patch"])
-        pushed = [int(c["imm"]) for c in cells[-4:] if int(c["op"]) in self.tier.pcrel]
+        # Bit 0 may be part of a return address without being one of the pc (ARM's T32).
+        pushed = [int(c["imm"]) & ~1 for c in cells[-4:] if int(c["op"]) in self.tier.pcrel]
         delta = self.deltas[number] + length
-        if length in pushed and (target := self.find((self.pc + delta) & self.mask)) and self._include(target, delta):
+        if length & ~1 in pushed and (target := self.find((self.pc + delta) & self.mask)) and self._include(target, delta):
             self.return_sites.append(self.index[target])
 
     def _returns(self) -> list[tuple[int, bool]]:
