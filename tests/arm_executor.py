@@ -49,7 +49,7 @@ class ArmExecutor:
         self.frames: dict[int, int] = {}
         self._map_pages()
         self._code = b""
-        self.sctlr = SCTLR
+        self.sctlr, self.fpexc = SCTLR, 1 << 30
         for name, value in (("linear_mask", 0xFFFFFFFF), ("vbar", VECTORS), ("ttbr0", TABLES), ("dacr", 1),
                             ("cpacr", 0xF << 20)):  # fmt: skip
             self.engine.state[name] = value
@@ -149,7 +149,8 @@ class ArmExecutor:
             ("pc", state.r[15]), ("nf", cpsr & st.N), ("zf", 0 if cpsr & st.Z else 1), ("cf", cpsr >> 29 & 1),
             ("vf", (cpsr & st.VBIT) << 3), ("qf", cpsr & st.QBIT), ("ge", cpsr & 0xF0000), ("thumb", cpsr >> 5 & 1),
             ("itstate", cpsr >> 25 & 3 | cpsr >> 8 & 0xFC), ("cpsr", cpsr & 0x1F | cpsr & (st.A | st.I | st.F | E)),
-            ("sctlr", self.sctlr | state.sctlr_a << 1), ("exc_vector", MASK64), ("leave", 0), ("exclusive", 0), ("fpexc", 1 << 30),
+            ("sctlr", self.sctlr | state.sctlr_a << 1), ("exc_vector", MASK64), ("leave", 0), ("exclusive", 0),
+            ("fpexc", self.fpexc),
         ):  # fmt: skip
             w[at[name] // 8] = value
         self._put_fp(state.fpscr)
