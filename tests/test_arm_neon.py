@@ -228,7 +228,7 @@ def test_a_loop(fpscr: int) -> None:
     expected, _ = arm_unicorn().run(state, code, steps)
     for tier in ("interp", "auto"):
         executor = ArmExecutor(tier)
-        for stops in ([steps], sorted(rng.sample(range(1, steps), 40)) + [steps], [steps]):
+        for stops in ([steps], [*sorted(rng.sample(range(1, steps), 40)), steps], [steps]):
             executor.start(state, code)
             for stop in stops:
                 out, fault = executor.go_on(state, stop)
