@@ -104,6 +104,11 @@ class MachineConfig:
         """Every image of this machine, in a fixed order."""
         return [image for name in IMAGES if (image := getattr(self, name)) is not None]
 
+    @property
+    def pages(self) -> int:
+        """4 KiB pages that a checkpoint describes: RAM, and the firmware behind it."""
+        return (self.memory + (len(self.bios.data) if self.bios is not None else 0)) // PAGE
+
     def to_dict(self) -> dict[str, Any]:
         """The machine description of a recording: plain values; an image is its name, size and content hash."""
         plain: dict[str, Any] = {}

@@ -208,6 +208,30 @@ def test_state_is_canonical(machine: BareMachine) -> None:
     assert cpu.get("gpr", 9) == 1
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_walk_that_faults_sets_no_accessed_bits(machine: BareMachine, wide: bool) -> None:
+    """The page above 2 or 4 MiB is not there; then it is."""
+    directory, table, size = 0x30000, 0x31000, 8 if wide else 4
+    span = 1 << (21 if wide else 22)
+    entries = {directory: 0x83, directory + size: table + 3, table: 0}
+    for at, entry in entries.items():
+        machine.ram[at : at + size] = entry.to_bytes(size, "little")
+    machine.cpu.set("cr4", 0x30 if wide else 0x10)
+    machine.cpu.set("cr3", directory)
+    machine.cpu.set("pdpte", directory + 1, 0)
+    machine.cpu.set("cr0", 0x80000011)
+    machine.cpu.restore_bytes(machine.cpu.state_bytes())
+    load = b"\xa1" + span.to_bytes(4, "little")
+    run(machine, load)
+    assert vector(machine) == 14
+    assert machine.ram[directory + size] == 0x03
+    machine.ram[table] = 0x03
+    machine.cpu.set("pc", CODE)
+    run(machine, load + HLT)
+    assert machine.cpu.get("pc") == CODE + len(load) + 1
+    assert (machine.ram[directory + size], machine.ram[table]) == (0x23, 0x23)
+
+
 def test_cpuid_of_a_leaf_that_is_too_high_is_the_highest(machine: BareMachine) -> None:
     run(machine, bytes.fromhex("b8ffffff4f 0fa2") + HLT)
     highest = next(leaf for leaf in cpuid.table() if leaf.leaf == 0x16)

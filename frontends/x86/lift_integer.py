@@ -347,7 +347,8 @@ def enter(i: Insn) -> None:
         i.emit(f"ld{w}", t, base, imm=disp)
         i.release(2)
         store(t, k + 1)
-    i.emit(f"ea{i.stack_bits}", frame, RSP, imm=-n)
+    i.emit("mov64", frame, RSP)
+    i.emit(f"add{i.stack_bits}i", frame, frame, imm=-n)
     if level:
         store(frame, level + 1)
     base, disp = i.stack_at(-n * (level + 1 if level else 1) - size, w, True)

@@ -8,7 +8,7 @@ from frontends.x86 import state as st
 from frontends.x86.flags import arithmetic, set_bits
 from frontends.x86.guards import next_pc, privileged, protected
 from frontends.x86.lift import SEGMENTS, Insn, Undefined, lifts
-from jitrr.microops.table import row, rows
+from jitrr.microops.table import Imm, UOp, row, rows
 
 CS, SS, TR, LDTR = st.CS, st.SS, st.TR, st.LDTR
 #: Kinds of software interrupts (exceptions.soft_interrupt) and queries (segments.segment_query).
@@ -80,6 +80,7 @@ def _raised_rpl(e: Any, old: str, other: str) -> str:
 
 row("x86_raised_rpl", "d64 <- a16 b16", _raised_rpl, cold=True)
 row("x86_found", "a64", _found, cold=True)
+row("x86_unless_found", "a64 i64", lambda e, a, i: e.icmp("slt", 64, a, 0), kind="skip", cold=True)
 rows("x86_keep_found{w}", (16, 64), "d{w} <- a{w} b64",
      lambda e, w, a, b: e.select(e.icmp("sge", 64, b, 0), w, e.trunc(64, b, w), a), cold=True)  # fmt: skip
 
@@ -171,13 +172,13 @@ def verify(i: Insn) -> None:
 
 @lifts("arpl")
 def adjust_rpl(i: Insn) -> None:
-    """ARPL: raise the requested level of a selector to that of another."""
+    """ARPL: raise the requested level of a selector to that of another; memory that stays the same is not written."""
     protected(i)
-    raised, t = i.temp(), i.temp()
-    old = i.read(0, 16)
-    i.emit("x86_raised_rpl", raised, old, i.reg(1))
-    i.emit("x86_keep_found16", t, old, raised)
-    i.write(0, t, 16)
+    raised = i.temp()
+    i.emit("x86_raised_rpl", raised, i.read(0, 16), i.reg(1))
+    before = len(i.uops)
+    i.write(0, raised, 16)
+    i.uops.insert(before, UOp("x86_unless_found", a=raised, imm=Imm(len(i.uops) - before)))
     i.emit("x86_found", 0, raised)
 
 

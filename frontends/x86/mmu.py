@@ -1,6 +1,7 @@
 """Page walks (SDM volume 3, chapter 4): no paging, 32-bit, PAE and 4-level; PSE, NX, WP, SMEP, A and D bits.
 
-Table memory outside RAM reads as all ones, which is a reserved-bit fault. Compiled by numba.
+A walk that ends in a page fault sets no A bits (the manual leaves it open; the 80386 did not). Table memory outside
+RAM reads as all ones, which is a reserved-bit fault. Compiled by numba.
 """
 
 from __future__ import annotations
@@ -175,9 +176,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
         if large:
             page = (entry & 0xFFC00000) | ((entry & 0x1FE000) << 19) | (address & 0x3FF000)
             return finish(cpu, address, access, user, entry, at, entry, True, page)
-        rights = entry
-        if entry & A == 0:
-            set_bits(cpu, at, A)
+        upper, upper_at = entry, at
         at = locate(cpu, (entry & 0xFFFFF000) + ((lsr(address, 12) & 0x3FF) << 2))
         entry = read_entry(cpu, at, False)
         if entry & P == 0:
@@ -185,7 +184,20 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
         if entry == -1:
             return page_fault(cpu, address, access, user, E_PRESENT | E_RESERVED)
         mark_page(cpu, at & -4096, PAGE_TABLE)
-        return finish(cpu, address, access, user, entry, at, rights & entry, True, entry & 0xFFFFF000)
+        found = finish(cpu, address, access, user, entry, at, upper & entry, True, entry & 0xFFFFF000)
+        if found != -1 and upper & A == 0:
+            set_bits(cpu, upper_at, A)
+        return found
+
+    @inner
+    def set_accessed(cpu, address, table, level, last):
+        """A in the entries that a walk from ``table`` on has used, down to above level ``last``."""
+        while level > last:
+            at = locate(cpu, table + ((lsr(address, 12 + 9 * level) & 511) << 3))
+            set_bits(cpu, at, A)
+            table = read_entry(cpu, at, True) & ADDRESS
+            level -= 1
+        return 0
 
     @inner
     def walk64(cpu, address, access, user):
@@ -200,6 +212,7 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
             if pdpte & P == 0:
                 return page_fault(cpu, address, access, user, 0)
             level, table = 1, pdpte & ADDRESS
+        top, root, accessed = level, table, A
         while True:
             at = locate(cpu, table + ((lsr(address, 12 + 9 * level) & 511) << 3))
             entry = read_entry(cpu, at, True)
@@ -214,9 +227,11 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
             if level == 0 or entry & PS:
                 inside = (1 << (12 + 9 * level)) - 1
                 page = (entry & ADDRESS & ~inside) | (address & inside & -4096)
-                return finish(cpu, address, access, user, entry, at, rights, executable, page)
-            if entry & A == 0:
-                set_bits(cpu, at, A)
+                found = finish(cpu, address, access, user, entry, at, rights, executable, page)
+                if found != -1 and accessed == 0:
+                    set_accessed(cpu, address, root, top, level)
+                return found
+            accessed &= entry
             table = entry & ADDRESS
             level -= 1
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runtime.timeline.record import Limits, Outcome, Outside
 
 _FILE = click.Path(path_type=Path)
-_LATER = ("drive", "net", "display", "dtb", "bios")
+_LATER = ("drive", "net", "display", "dtb")
 
 MACHINE_OPTIONS = [
     click.option("--arch", type=click.Choice(["x86_64", "i386", "arm"]), default="x86_64", show_default=True),
@@ -29,7 +29,7 @@ MACHINE_OPTIONS = [
     click.option("--initrd", type=_FILE, metavar="F", help="Initial RAM disk."),
     click.option("--append", metavar="S", default="", help="Kernel command line."),
     click.option("--dtb", metavar="F", help="Device tree."),
-    click.option("--bios", metavar="F", help="Firmware."),
+    click.option("--bios", type=_FILE, metavar="F", help="Firmware: a ROM image, entered at the reset vector."),
     click.option("--drive", metavar="F", help="Disk image."),
     click.option("--net", metavar="...", help="Network card."),
     click.option("--display", metavar="...", help="Display."),
@@ -66,9 +66,9 @@ def machine_config(options: dict[str, Any]) -> MachineConfig:
             raise Failure(f"--{name} is not there yet")
     if options["smp"] != 1:
         raise Failure("--smp: more than one processor is not there yet")
-    if options["kernel"] is None:
-        raise Failure("there is nothing to run: give a --kernel")
-    files = [name for name in ("kernel", "initrd") if options[name] is not None]
+    if options["kernel"] is None and options["bios"] is None:
+        raise Failure("there is nothing to run: give a --kernel or a --bios")
+    files = [name for name in ("kernel", "initrd", "bios") if options[name] is not None]
     values: dict[str, Any] = {name: Image.load(options[name], name) for name in files}
     values |= {name: options[name] for name in ("arch", "machine", "cpu", "smp", "append", "tier")}
     values |= _shift(options["icount"])

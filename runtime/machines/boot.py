@@ -1,4 +1,4 @@
-"""Placing the guest: kernel image, initrd and firmware tables in RAM, and the processor at its entry."""
+"""Placing the guest: kernel image, initrd and firmware tables in RAM, and the processor at its entry; or firmware."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from runtime.machines.linux_boot import load_linux
 
 
 def load_guest(config: MachineConfig, ram: memoryview, board: Any, cpu: Any) -> None:
-    """Load what the configuration names. ConfigError when it cannot be started."""
+    """Load what the configuration names into ``ram`` (behind it there is room for firmware, which begins at the reset
+    vector). ConfigError when it cannot be started."""
     if config.bios is not None:
-        raise ConfigError("--bios is not there yet: give --kernel")
+        if config.kernel is not None or config.initrd is not None:
+            raise ConfigError("--bios starts the firmware alone: it takes no --kernel and no --initrd")
+        ram[config.memory :] = config.bios.data
+        return
     if config.kernel is None:
-        raise ConfigError("nothing to run: give --kernel FILE (a Linux bzImage or an ELF image)")
+        raise ConfigError("nothing to run: give --kernel FILE (a Linux bzImage or an ELF image) or --bios FILE")
     kernel = config.kernel.data
     initrd = config.initrd.data if config.initrd is not None else b""
     rsdp = board.install_acpi()

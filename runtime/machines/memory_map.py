@@ -8,6 +8,8 @@ LOW_TOP = 0xC0000000  # RAM above this many bytes continues at 4 GiB: the gap be
 HIGH_BASE = 1 << 32
 USABLE_LOW, BIOS_AREA, EXTENDED = 0x9FC00, 0xE0000, 0x100000
 VIDEO = 0xA0000
+#: Most firmware that shows below 1 MiB, and most that there is.
+SHADOW, MOST_ROM = 0x20000, 16 << 20
 E820_RAM, E820_RESERVED = 1, 2
 
 
@@ -27,6 +29,20 @@ def ram_ranges(size: int) -> list[RamRange]:
     if size > low:
         ranges.append(RamRange(HIGH_BASE, low, size - low))
     return ranges
+
+
+def engine_ranges(size: int, rom: int) -> list[tuple[int, int, int]]:
+    """(physical base, size, offset) of ``size`` bytes of RAM below 3 GiB and, behind them in the engine's memory,
+    ``rom`` bytes of firmware: below 4 GiB, and its last 128 KiB below 1 MiB in the place of RAM."""
+    if not rom:
+        return [(0, size, 0)]
+    shadow = min(rom, SHADOW)
+    return [
+        (0, EXTENDED - shadow, 0),
+        (EXTENDED - shadow, shadow, size + rom - shadow),
+        (EXTENDED, size - EXTENDED, EXTENDED),
+        (HIGH_BASE - rom, rom, size),
+    ]
 
 
 def e820(size: int) -> list[tuple[int, int, int]]:

@@ -6,10 +6,12 @@ from typing import Any
 
 from frontends.x86.cpu import X86Cpu
 from frontends.x86.frontend import X86Frontend
+from jitrr.engine.constants import PAGE_ROM
 from jitrr.engine.engine import Engine
-from runtime.config import ConfigError
+from runtime.config import PAGE, ConfigError
 from runtime.machine import BoardMachine
 from runtime.machines.boot import load_guest
+from runtime.machines.memory_map import MOST_ROM, engine_ranges
 from runtime.machines.pc import PcBoard
 
 #: What lies above is the devices' on this board, and RAM above 4 GiB is not there yet.
@@ -27,10 +29,16 @@ class PcMachine(BoardMachine):
     def make_engine(self) -> Engine:
         if self.config.memory > MOST_MEMORY:
             raise ConfigError("more than 3 GiB of memory is not there yet: use --memory 3G")
-        return Engine(X86Frontend(), self.config.memory, self.host_call)
+        rom = len(self.config.bios.data) if self.config.bios is not None else 0
+        if rom % PAGE or rom > MOST_ROM:
+            raise ConfigError(f"firmware has whole pages of 4 KiB and at most 16 MiB, not {rom} bytes")
+        memory = self.config.memory
+        engine = Engine(X86Frontend(), memory + rom, self.host_call, engine_ranges(memory, rom))
+        engine.page_flags[memory // PAGE : (memory + rom) // PAGE] |= PAGE_ROM
+        return engine
 
     def build(self) -> None:
-        self.board = PcBoard(self.clock, self.border, self.ram, self)
+        self.board = PcBoard(self.clock, self.border, self.ram[: self.config.memory], self)
         self.io_read, self.io_write = self.board.io.read, self.board.io.write
         self.cpu = X86Cpu(self.engine, self, self.config.shift, long_mode=self.config.arch == "x86_64")
 

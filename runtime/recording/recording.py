@@ -14,7 +14,6 @@ import xxhash
 
 from runtime.config import MachineConfig
 from runtime.recording.checkpoints import Checkpoints, CheckpointWriter
-from runtime.recording.digest import PAGE
 from runtime.recording.errors import RecordingError
 from runtime.recording.files import read_file, read_json, write_atomic, write_json
 from runtime.recording.log import Log, LogWriter
@@ -52,7 +51,7 @@ class RecordingWriter:
             write_atomic(images / image.hash, image.data)
         self.log = LogWriter(self.path / _LOG)
         pages = PageWriter(self.path / "pages")
-        self.checkpoints = CheckpointWriter(self.path / "checkpoints", pages, config.memory // PAGE, budget)
+        self.checkpoints = CheckpointWriter(self.path / "checkpoints", pages, config.pages, budget)
         manifest = {"format": FORMAT, "quirks": QUIRKS, "machine": config.to_dict(), "versions": versions()}
         write_json(self.path / _MANIFEST, manifest | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
 

@@ -134,6 +134,7 @@ _start:
     call small_tasks
     call virtual_tasks
     call outer
+    call legacy
     call double_fault
     line end
     mov dx, EXIT_PORT
@@ -468,6 +469,39 @@ leave_ring3:
     mov ds, ax
     mov es, ax
     mov esp, [kernel_esp]
+    ret
+
+legacy:
+    line ~arpl writes only what changes
+    mov dword ptr [0x9000], 0x1013
+    mov ax, READ_ONLY
+    mov fs, ax
+    mov bx, 2
+    try arpl fs:[0x9000], bx
+    mov word ptr [0x9000], 0x1010
+    try arpl fs:[0x9000], bx
+    movzx eax, word ptr [0x9000]
+    show eax
+    try arpl [0x9000], bx
+    movzx eax, word ptr [0x9000]
+    show eax
+    line enter on a 16-bit stack
+    mov edx, esp
+    mov ebp, 0x1E000
+    mov dword ptr [0xDFFC], 0x1234
+    mov ax, DATA16
+    mov ss, ax
+    mov esp, 0x1F000
+    enter 16, 2
+    mov ebx, esp
+    mov ax, K_DATA
+    mov ss, ax
+    mov esp, edx
+    show ebx
+    show ebp
+    show dword ptr [0xEFFC]
+    show dword ptr [0xEFF8]
+    show dword ptr [0xEFF4]
     ret
 
 # #GP whose gate is absent is #NP, and that is #DF.
