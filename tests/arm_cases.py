@@ -21,7 +21,7 @@ NOT_IN_IT = {"it", "b_cond", "b_cond_wide", "cbz", "setend", "cps", "bkpt", "isb
 #: Unicorn stops at them.
 NOT_COMPARED = {"yield"}
 #: Always aligned.
-ALIGNED = re.compile("ldrd|strd|ldm|stm|push|pop|ldrex|strex|swp")
+ALIGNED = re.compile("ldrd|strd|ldm|stm|push|pop|ldrex|strex")
 LAST_IN_IT = {"b", "b_wide", "bl", "blx_imm", "bx", "bxj", "blx_reg", "tbb", "pop", "ldm", "ldmdb", "add_high",
               "mov_high"}  # fmt: skip
 

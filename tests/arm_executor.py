@@ -24,8 +24,8 @@ _SCRATCH = slice(st.T // 8, st.V // 8 + 16)
 _POISON = memoryview(b"".join(
     struct.pack("<Q", 0xBAD0_0000_DEAD_0001 * n & MASK64) for n in range(1, 1 + _SCRATCH.stop - _SCRATCH.start)
 )).cast("Q")  # fmt: skip
-#: SCTLR without A: MMU, caches, branch prediction, SWP, and the bits that are 1.
-SCTLR = 0x00C51C79
+#: SCTLR without A: MMU, caches, branch prediction, and the bits that are 1.
+SCTLR = 0x00C51879
 #: From LR to the address of the instruction that an exception has interrupted, in A32; Undefined and SVC: its size.
 _LR_OFFSET = {1: 4, 2: 4, 3: 4, 4: 8}
 
@@ -49,7 +49,7 @@ class ArmExecutor:
         self.frames: dict[int, int] = {}
         self._map_pages()
         self._code = b""
-        self.sctlr, self.fpexc = SCTLR, 1 << 30
+        self.fpexc = 1 << 30
         for name, value in (("linear_mask", 0xFFFFFFFF), ("vbar", VECTORS), ("ttbr0", TABLES), ("dacr", 1),
                             ("cpacr", 0xF << 20)):  # fmt: skip
             self.engine.state[name] = value
@@ -149,7 +149,7 @@ class ArmExecutor:
             ("pc", state.r[15]), ("nf", cpsr & st.N), ("zf", 0 if cpsr & st.Z else 1), ("cf", cpsr >> 29 & 1),
             ("vf", (cpsr & st.VBIT) << 3), ("qf", cpsr & st.QBIT), ("ge", cpsr & 0xF0000), ("thumb", cpsr >> 5 & 1),
             ("itstate", cpsr >> 25 & 3 | cpsr >> 8 & 0xFC), ("cpsr", cpsr & 0x1F | cpsr & (st.A | st.I | st.F | E)),
-            ("sctlr", self.sctlr | state.sctlr_a << 1), ("exc_vector", MASK64), ("leave", 0), ("exclusive", 0),
+            ("sctlr", SCTLR | state.sctlr_a << 1), ("exc_vector", MASK64), ("leave", 0), ("exclusive", 0),
             ("fpexc", self.fpexc),
         ):  # fmt: skip
             w[at[name] // 8] = value

@@ -36,7 +36,7 @@ NOT_IN_CAPSTONE = {
 OTHER_NAMES = {"wfe": "hint", "wfi": "hint", "cps_narrow": "cps", "vmov_to_lane": "fmdhr"}
 #: What Capstone decodes besides: coprocessors that are not there, ARMv8 and its extensions. Undefined here.
 NOT_ANNOUNCED = """
-cdp cdp2 ldc ldcl ldc2 ldc2l stc stcl stc2 stc2l mcr mcr2 mrc mrc2 mcrr mcrr2 mrrc mrrc2 hvc smc
+swp swpb cdp cdp2 ldc ldcl ldc2 ldc2l stc stcl stc2 stc2l mcr mcr2 mrc mrc2 mcrr mcrr2 mrrc mrrc2 hvc smc
 lda ldab ldah ldaex ldaexb ldaexd ldaexh stl stlb stlh stlex stlexb stlexd stlexh crc32b crc32h crc32w crc32cb
 crc32ch crc32cw hlt sevl setpan esb csdb tsb dcps1 dcps2 dcps3 eret mrs msr bxns blxns sg ttt tt tta ttat
 vseleq vselge vselgt vselvs vmaxnm vminnm vcvta vcvtm vcvtn vcvtp vcvtr vrinta vrintm vrintn vrintp vrintr vrintx

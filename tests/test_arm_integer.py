@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from arm_cases import alignment, cases, patterns
-from arm_executor import SCTLR, ArmExecutor
+from arm_executor import ArmExecutor
 from oracle.arm_compare import ArmExecutor as Executor
 from oracle.arm_compare import check, replay
 from oracle.arm_state import DATA, PLACES, SYS, UNDEF, A, ArmFault, ArmState, F, I, T, default_state
@@ -71,13 +71,13 @@ ACCESSES = [
     ("f0 20 c1 e1", "strd", 4, 4, True), ("1c 00 91 e8", "ldm", 4, 4, False), ("1c 00 81 e8", "stm", 4, 4, True),
     ("9f 0f 91 e1", "ldrex", 4, 4, False), ("9f 0f f1 e1", "ldrexh", 2, 2, False),
     ("9f 2f b1 e1", "ldrexd", 8, 8, False),
-    ("92 0f 81 e1", "strex", 4, 4, True), ("92 0f a1 e1", "strexd", 8, 8, True), ("90 20 01 e1", "swp", 4, 4, True),
+    ("92 0f 81 e1", "strex", 4, 4, True), ("92 0f a1 e1", "strexd", 8, 8, True),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("access", ACCESSES, ids=lambda a: a[1])
 def test_alignment(interpreter: ArmExecutor, access: tuple[str, str, int, int, bool]) -> None:
-    """Lists, pairs, exclusives and SWP always; everything while SCTLR.A is set (DDI 0406C, A3.2.1)."""
+    """Lists, pairs, and exclusives always; everything while SCTLR.A is set (DDI 0406C, A3.2.1)."""
     code, _, always, strict, write = access
     for offset in range(9):
         address = PLACES.data[0] + 0x40 + offset
@@ -123,7 +123,7 @@ def test_a_store_exclusive_needs_the_monitor(interpreter: ArmExecutor) -> None:
 UNDEFINED_A32 = {
     "udf": 0xE7F000F0, "unconditional space": 0xF7F00000, "register shifted by the PC": 0xE0800F11,
     "ldm from the PC": 0xE89F001E, "ldm with a base that it loads": 0xE8B1000E, "an odd pair": 0xE1C110D0,
-    "should-be-zero bits": 0xE3511001, "swap into the base": 0xE1011092, "mul with the PC": 0xE00F0291,
+    "should-be-zero bits": 0xE3511001, "swp": 0xE1012093, "mul with the PC": 0xE00F0291,
 }  # fmt: skip
 UNDEFINED_T32 = {
     "udf": (0xDE00,), "ldrd of one register": (0xE9D1, 0x2200), "ldm of one register": (0xE891, 0x0002),
@@ -149,15 +149,6 @@ def test_undefined_in_t32(interpreter: ArmExecutor, halves: tuple[int, ...]) -> 
     out, fault = interpreter.run(before, struct.pack(f"<{len(halves)}H", *halves), 1 + in_block)
     assert fault == ArmFault(UNDEF)
     assert out.r[15] == before.r[15] + 2 * in_block
-
-
-def test_swp_unless_it_is_enabled(interpreter: ArmExecutor) -> None:
-    interpreter.sctlr = SCTLR & ~(1 << 10)
-    try:
-        _, fault = run(interpreter, "921001e1", r1=PLACES.data[0])
-    finally:
-        interpreter.sctlr = SCTLR
-    assert fault == ArmFault(UNDEF)
 
 
 # -- without privilege ------------------------------------------------------------------------------------------------

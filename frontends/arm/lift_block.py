@@ -1,4 +1,4 @@
-"""Loads and stores of several registers, exclusives, SWP (DDI 0406C, A5.2.8, A5.2.10, A5.5, A6.3.5, A6.3.6).
+"""Loads and stores of several registers, exclusives (DDI 0406C, A5.2.8, A5.2.10, A5.5, A6.3.5, A6.3.6).
 
 A load of several registers changes none before the last access has been made, so an abort leaves the base as it was. A
 store may have written the words before the one that aborts.
@@ -237,15 +237,3 @@ def strex(i: Insn) -> None:
 def clrex(i: Insn) -> None:
     """CLREX."""
     i.emit("arm_clear_exclusive")
-
-
-@a32("cccc 00010 b00 nnnn tttt 0000 1001 mmmm", "swp", capstone="swp swpb",
-     bad=lambda f: PC in (f["t"], f["m"], f["n"]) or f["n"] in (f["t"], f["m"]))  # fmt: skip
-def swp(i: Insn) -> None:
-    """SWP, SWPB: Undefined unless SCTLR.SW says that they are there."""
-    size, base, value = 1 if i["b"] else 4, st.gpr(i["n"]), i.temp()
-    i.emit("arm_swp_enabled")
-    check_alignment(i, base, 0, size, True, always=True)
-    i.emit(memory_row(i, f"arm_ld{8 * size}"), value, base)
-    i.emit(memory_row(i, f"arm_st{8 * size}"), 0, base, st.gpr(i["m"]))
-    i.emit("mov32", st.gpr(i["t"]), value)

@@ -119,8 +119,6 @@ for _size in (1, 2, 4, 8):
     row(f"arm_unless_exclusive{_size}", "a32 i64", lambda e, a, i, n=_size: _not_armed(e, a, n), kind="skip")
 row("arm_clear_exclusive", "", lambda e: e.set("exclusive", 0))
 
-#: The Undefined exception, always; where SCTLR.SW is 0 (SWP).
+#: The Undefined exception.
 row("arm_undefined", "", lambda e: e.raise_if("true", EXC_UNDEF), cold=True)
-row("arm_swp_enabled", "", lambda e: e.raise_if(
-    e.icmp("eq", 64, e.bin("and", 64, e.get("sctlr"), 1 << 10), 0), EXC_UNDEF), cold=True)  # fmt: skip
 row("arm_nop", "", lambda e: None)
