@@ -96,9 +96,12 @@ def survey() -> dict[str, dict[str, Instruction]]:
 
 
 def lifted(pattern: Pattern) -> list:
-    """The micro-ops of an example of a pattern."""
+    """The micro-ops of an example of a pattern, always executed."""
     thumb = pattern.isa == T32
     word = pattern.random(Random(pattern.text))
+    if pattern.conditional:
+        word |= 0xE0000000
+        word &= 0xEFFFFFFF
     mode = st.MODE_FP | st.MODE_DEFAULT_FP | (st.MODE_THUMB if thumb else 0)
     return lift(code_of(word, pattern.bits, thumb), mode).uops
 
