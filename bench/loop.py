@@ -15,7 +15,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
-from measure import QEMU, jitrr, run, table
+from measure import jitrr, qemu, run, table
 
 SOURCE = Path(__file__).parent / "loop.S"
 LETTERS = ["A", "B", "C", "D"]
@@ -33,10 +33,10 @@ def assemble(rounds: int, folder: Path) -> Path:
 
 def commands(image: Path, scratch: Path, attempt: int) -> dict[str, list[str]]:
     """What is compared, by name."""
-    qemu = f"{QEMU} -M pc -m 64 -nodefaults -display none -serial stdio -no-reboot -kernel {image}".split()
+    plain = [*qemu("x86_64", 64), "-kernel", str(image)]
     recording = f"shift=5,rr=record,rrfile={scratch}/{attempt}.rr"
     ours = jitrr("record", "--memory", "64M", "--kernel", str(image), "-o", f"{scratch}/{attempt}.jrr")
-    return {"QEMU": qemu, BASELINE: [*qemu, "-icount", recording], "jitrr, recording": ours}
+    return {"QEMU": plain, BASELINE: [*plain, "-icount", recording], "jitrr, recording": ours}
 
 
 def measure(rounds: int, repeat: int) -> dict[str, list[float]]:

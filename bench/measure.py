@@ -11,7 +11,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-QEMU = "qemu-system-x86_64"
+#: QEMU's machine for each of our architectures.
+QEMU = {
+    "x86_64": "qemu-system-x86_64 -M pc",
+    "i386": "qemu-system-i386 -M pc",
+    "arm": "qemu-system-arm -M virt -cpu cortex-a15",
+}
 
 
 class BenchError(Exception):
@@ -67,6 +72,11 @@ def run(
         last = errors.splitlines()[-1] if errors else "no message"
         raise BenchError(f"{' '.join(command)}: exit code {process.returncode}, {last}; never shown: {missing}")
     return result
+
+
+def qemu(arch: str, memory: int = 256) -> list[str]:
+    """QEMU's command line for a machine with its serial port on standard output and ``memory`` MiB."""
+    return f"{QEMU[arch]} -m {memory} -nodefaults -display none -serial stdio -no-reboot".split()
 
 
 def fastest(runs: list[Run], text: str) -> Run:

@@ -13,7 +13,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from measure import QEMU, Run, fastest, run, size_of, table
+from measure import Run, fastest, qemu, run, size_of, table
 
 from runtime.guests import FetchedGuest, debian, fetch
 
@@ -27,10 +27,10 @@ MODES = {
 
 def command(guest: FetchedGuest, mode: str, log: Path) -> list[str]:
     """QEMU's command line for ``mode``, a key of MODES."""
-    machine = f"{QEMU} -M pc -m 256 -nodefaults -display none -serial stdio -no-reboot".split()
+    arch = guest.record_args[guest.record_args.index("--arch") + 1]
     boot = ["-kernel", str(guest.kernel), "-initrd", str(guest.initrd), "-append", f"{guest.append} jitrr=poweroff"]
     icount = MODES[mode].format(log=log)
-    return machine + boot + (["-icount", icount] if icount else [])
+    return qemu(arch) + boot + (["-icount", icount] if icount else [])
 
 
 def measure(guest: FetchedGuest, repeat: int, modes: list[str]) -> tuple[dict[str, Run], int]:
