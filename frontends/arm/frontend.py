@@ -22,11 +22,13 @@ class ArmFrontend:
     host_fp: str | None = None
 
     def __init__(self) -> None:
-        import frontends.arm.table  # noqa: F401  (declares the rows and lifters)
+        from frontends.arm.table import ROWS  # declares the rows and lifters
+
+        self.rows = ROWS
+        self.row_numbers = {row.name: row.number for row in ROWS}
 
         self.helper_names: list[str] = []
         self.helper_arity: dict[str, int] = {}
-        self.row_numbers: dict[str, int] = {}
 
     def declare_helpers(self) -> None:
         """Import numba and declare all helpers."""

@@ -7,6 +7,7 @@ from functools import cache
 from frontends.arm import exceptions, mmu, neonhelpers, softconvert, system  # noqa: F401
 from frontends.arm.split import split
 from frontends.arm.state import LAYOUT
+from frontends.arm.table import ROWS
 from jitrr.engine import blocks, softmmu
 
 
@@ -14,6 +15,6 @@ from jitrr.engine import blocks, softmmu
 def build() -> None:
     """Declare them (jitrr.engine.native.HELPERS)."""
     memory = softmmu.build(LAYOUT, mmu.make_walk, mmu.entry_cached, mmu.refused)
-    blocks.build(LAYOUT, split, memory)
+    blocks.build(LAYOUT, split, memory, {row.name: row.number for row in ROWS})
     exceptions.build(memory)
     system.build(memory)

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 
 import jitrr.microops.core  # noqa: F401
-from jitrr.microops.table import number_rows
+from jitrr.microops.table import rows_of
 
 MODULES = (
     "lift_data", "lift_media", "lift_load", "lift_block", "lift_flow", "lift_system", "lift_return", "lift_cp15",
@@ -17,4 +17,4 @@ for _name in MODULES:
     if importlib.util.find_spec(f"frontends.arm.{_name}") is not None:
         importlib.import_module(f"frontends.arm.{_name}")
 
-number_rows()
+ROWS = rows_of("arm_")

@@ -19,7 +19,8 @@ from frontends.x86 import state as st
 from frontends.x86.decode import decoder, lift
 from frontends.x86.encodings import distinct, encodings
 from frontends.x86.lift import LIFTERS, REGISTERS, SEGMENTS, Insn
-from jitrr.microops.table import ROWS, TABLE
+from frontends.x86.table import ROWS
+from jitrr.microops.table import TABLE
 
 MODES = {16: st.MODE_16 | st.MODE_FLAT, 32: st.MODE_32 | st.MODE_FLAT | st.MODE_SS32, 64: st.MODE_64 | st.MODE_FLAT}
 LIFTED, UNDEFINED, MISSING = "lifted", "#UD", "missing"

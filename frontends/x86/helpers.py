@@ -19,6 +19,7 @@ from frontends.x86 import (
 )  # fmt: skip
 from frontends.x86.split import split
 from frontends.x86.state import LAYOUT
+from frontends.x86.table import ROWS
 from jitrr.engine import blocks, softmmu
 
 
@@ -26,7 +27,7 @@ from jitrr.engine import blocks, softmmu
 def build() -> None:
     """Declare them (jitrr.engine.native.HELPERS)."""
     memory = softmmu.build(LAYOUT, mmu.make_walk, mmu.entry_cached, mmu.refused, "mxcsr", debug.watched)
-    blocks.build(LAYOUT, split, memory)
+    blocks.build(LAYOUT, split, memory, {row.name: row.number for row in ROWS})
     controls, breakpoints = control.build(memory), debug.build(memory)
     segment = transfers.build(memory, segments.build(memory))
     task = tasks.build(memory, segment, controls, breakpoints)

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 
 import jitrr.microops.core  # noqa: F401
-from jitrr.microops.table import number_rows
+from jitrr.microops.table import rows_of
 
 MODULES = (
     "lift_integer", "lift_shift", "lift_muldiv", "lift_bits", "lift_string", "lift_flow", "lift_flags", "lift_bcd",
@@ -17,4 +17,4 @@ for _name in MODULES:
     if importlib.util.find_spec(f"frontends.x86.{_name}") is not None:
         importlib.import_module(f"frontends.x86.{_name}")
 
-number_rows()
+ROWS = rows_of("x86_", "x87_")

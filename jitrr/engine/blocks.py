@@ -25,19 +25,22 @@ from jitrr.engine.constants import (
 )  # fmt: skip
 from jitrr.engine.layout import Layout
 from jitrr.engine.native import helper, inner, ld16, ld64, lsr, st16, st64
-from jitrr.microops.table import P_DISP, P_HERE, P_IMM, P_NEXT, TABLE
+from jitrr.microops.table import P_DISP, P_HERE, P_IMM, P_NEXT
 
 
-def build(layout: Layout, split: Callable[..., int], mmu: SimpleNamespace) -> SimpleNamespace:
+def build(
+    layout: Layout, split: Callable[..., int], mmu: SimpleNamespace, numbers: dict[str, int]
+) -> SimpleNamespace:
     """Helpers over blocks. ``split(code, available, mode, out)`` gives an instruction's length (0: not enough bytes or
-    not understood) and writes key, displacement and immediate; S_CARRY is its own memory within a block."""
+    not understood) and writes key, displacement and immediate; S_CARRY is its own memory within a block.
+    ``numbers``: of the rows, by name."""
     O_SCRATCH, O_LIMIT, O_IC, O_LEAVE, O_VALUE = (layout[n] for n in ("scratch", "limit", "ic", "leave", "value"))
     O_HOT, O_HOT_COUNT, O_HOT_RESET = (layout[n] for n in ("hot", "hot_count", "hot_reset"))
     O_LINES, O_MASK, O_TABLE = (layout[n] for n in ("code_lines", "block_mask", "block_table"))
     O_HANDLERS, O_TEMPLATES, O_TEMPLATE_MASK = (layout[n] for n in ("handlers", "templates", "template_mask"))
     O_PC, O_HEAD, O_STOPPED = layout["pc"], layout["h_head"], layout["h_stopped"]
-    GOTO, GOTO32, GOTO16 = (TABLE[name].number for name in ("goto", "goto32", "goto16"))
-    GOFAR, GOFAR32, GOFAR16 = (TABLE[name].number for name in ("gofar", "gofar32", "gofar16"))
+    GOTO, GOTO32, GOTO16 = (numbers[name] for name in ("goto", "goto32", "goto16"))
+    GOFAR, GOFAR32, GOFAR16 = (numbers[name] for name in ("gofar", "gofar32", "gofar16"))
     mark_page = mmu.mark_page
 
     @inner

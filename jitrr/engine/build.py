@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from jitrr.engine import cache
 from jitrr.engine.worker import message, read_message
-from jitrr.microops.table import ROWS
 
 if TYPE_CHECKING:
     from jitrr.engine.codegen import Linker
@@ -56,7 +55,6 @@ def load_native(frontend: Any, notify: Callable[[str], None] = tell) -> dict[str
     native = _loaded.get(frontend.name)
     if native is None:
         native = _loaded[frontend.name] = _load(_cached_or_built(frontend.name, notify))
-    frontend.row_numbers = {row.name: row.number for row in ROWS}
     frontend.helper_names = list(native.helpers)
     frontend.helper_arity = native.helpers
     frontend.linker = native.linker

@@ -17,7 +17,7 @@ from jitrr.engine.exits import Exit
 from jitrr.engine.frontend import Frontend
 from jitrr.engine.layout import MAX_SIZE
 from jitrr.engine.templates import Templates, signed
-from jitrr.microops.table import ROWS, UOp
+from jitrr.microops.table import UOp
 
 ARENA_BYTES = 192 << 20
 BLOCK_TABLE = 1 << 19
@@ -101,9 +101,9 @@ class Engine:
 
     def _allocate(self, ram_size: int) -> None:
         pages = ram_size >> 12
-        handlers = self.new_memory(8 * len(ROWS))
+        handlers = self.new_memory(8 * len(self.frontend.rows))
         table = np.frombuffer(handlers.map, np.uint64)
-        for row in ROWS:
+        for row in self.frontend.rows:
             table[row.number] = self.native[f"op_{row.name}"]
         self.arena = self.new_memory(ARENA_BYTES)
         self.cells = np.frombuffer(self.arena.map, CELL)

@@ -8,19 +8,21 @@ import numpy as np
 
 from jitrr.engine.layout import Layout
 from jitrr.microops.emit import Emit
-from jitrr.microops.table import UOp
+from jitrr.microops.table import Row, UOp
 
 if TYPE_CHECKING:
     from jitrr.engine.engine import Engine
 
 
 class Frontend(Protocol):
-    """One guest architecture. Its rows and helpers are declared when the object exists."""
+    """One guest architecture."""
 
     name: str
     layout: Layout
     helper_names: list[str]
     helper_arity: dict[str, int]
+    #: The table, by number, and the numbers by name.
+    rows: list[Row]
     row_numbers: dict[str, int]
     #: CPU block offsets that mean nothing between instructions.
     temporaries: range

@@ -16,7 +16,7 @@ from jitrr.engine.exits import Exit
 from jitrr.engine.frontend import Frontend
 from jitrr.engine.layout import Layout
 from jitrr.microops.emit import Emit, llvm_type
-from jitrr.microops.table import ROWS, Operand, Row
+from jitrr.microops.table import Operand, Row
 
 SIGNATURE = "ptr %ip, ptr %cpu, i64 %ic"
 _FIELD_AT = {"d": 8, "a": 10, "b": 12, "c": 14}
@@ -462,11 +462,11 @@ def generate(frontend: Frontend, helpers: dict[str, int]) -> list[Part]:
     """The whole interpreter as IR modules, each with a copy of the machinery: only ``symbols`` are to be exported."""
     layout = frontend.layout
     machine = machinery(frontend, helpers)
-    plain = [row for row in ROWS if row.kind != "exit"]
+    plain = [row for row in frontend.rows if row.kind != "exit"]
     hot, cold = [row for row in plain if not row.cold], [row for row in plain if row.cold]
     groups = [(hot[first::SPLIT], 2) for first in range(SPLIT)] + [(cold, 0)]
     bodies = [[handler(layout, helpers, row) for row in group] for group, _ in groups]
-    exits = [*(row_symbol(row) for row in ROWS if row.kind == "exit"), *SPECIAL]
+    exits = [*(row_symbol(row) for row in frontend.rows if row.kind == "exit"), *SPECIAL]
     return [
         Part(
             "\n".join([*Emit.declarations.values(), *body, machine]) + METADATA,

@@ -15,10 +15,11 @@ import numpy as np
 
 from jitrr.engine.cells import CELL_SIZE
 from jitrr.engine.constants import JC_ENTRY, JC_SIZE, READ, TLB_ENTRY, TLB_SIZE, WRITE
+from jitrr.engine.frontend import Frontend
 from jitrr.engine.interp import METADATA
 from jitrr.engine.layout import Layout
 from jitrr.microops.emit import Emit, llvm_type
-from jitrr.microops.table import ROWS, Operand, Row
+from jitrr.microops.table import Operand, Row
 
 LIKELY = "!prof !0"
 #: Engine fields that cannot change while a region runs, and their IR types.
@@ -52,10 +53,11 @@ class _Deopt(Exception):
 class RegionEmit(Emit):
     """Emits micro-ops of one region; state lives in stack slots that LLVM promotes to registers."""
 
-    def __init__(self, layout: Layout, region: Region, temporaries: range):
-        super().__init__(layout)
+    def __init__(self, frontend: Frontend, region: Region):
+        super().__init__(frontend.layout)
+        self.rows = frontend.rows
         self.region = region
-        self.temporaries = temporaries
+        self.temporaries = frontend.temporaries
         self.slots: dict[int, int] = {}  # offset -> bytes
         self.written: set[int] = set()
         self.exits: dict[tuple[Any, ...], str] = {}
@@ -63,7 +65,7 @@ class RegionEmit(Emit):
         self.index = 0
         self.live: frozenset[int] = frozenset()
         self.live_at: list[frozenset[int]] = []
-        self._wide = _wide_ranges(layout)
+        self._wide = _wide_ranges(self.layout)
 
     # -- state --------------------------------------------------------------------------------------------------------
     def slot(self, offset: int) -> tuple[int, int]:
@@ -248,7 +250,7 @@ def _live_temporaries(e: RegionEmit, block: Block) -> list[frozenset[int]]:
         cell = cells[i]
         if i + 1 < len(cells) and cells[i + 1]["off"] != cell["off"]:
             live = set()
-        row = ROWS[int(cell["op"])]
+        row = e.rows[int(cell["op"])]
         if row.kind == "skip" and cells[after := i + 1 + int(cell["imm"])]["off"] == cell["off"]:
             live |= result[after]
         if row.dest is not None:
@@ -264,16 +266,16 @@ def _live_temporaries(e: RegionEmit, block: Block) -> list[frozenset[int]]:
     return result
 
 
-def generate(layout: Layout, region: Region, name: str, temporaries: range) -> str:
-    """IR module of a region. ``temporaries``: CPU block offsets that mean nothing between instructions."""
-    e = RegionEmit(layout, region, temporaries)
+def generate(frontend: Frontend, region: Region, name: str) -> str:
+    """IR module of a region."""
+    e = RegionEmit(frontend, region)
     e.exit_live = {}
     body: list[str] = []
     for number in range(len(region.blocks)):
         e.lines = []
         _block(e, number)
         body += e.lines
-    temps = {s for s in e.written if s in temporaries}
+    temps = {s for s in e.written if s in e.temporaries}
     lines = [f"define preserve_nonecc void @{name}(ptr %ip, ptr %cpu, i64 %ic) nounwind noimplicitfloat {{\nentry:"]
     lines += _prologue(e)
     lines += body
@@ -296,7 +298,7 @@ def _block(e: RegionEmit, number: int) -> None:
     skips: set[int] = set()  # cells that an earlier one may go on at
     while True:
         e.index, e.live = i, live[i]
-        row = ROWS[int(block.cells[i]["op"])]
+        row = e.rows[int(block.cells[i]["op"])]
         if i in skips:
             skips.discard(i)
             e.notes = {}
@@ -335,7 +337,7 @@ def _target(e: RegionEmit, index: int) -> str:
     edges = e.region.blocks[e.block].edges.get(index)
     if not edges:
         return e.exit_label()
-    if not edges[0][1] and ROWS[int(e.cell()["op"])].name != "jump":
+    if not edges[0][1] and e.rows[int(e.cell()["op"])].name != "jump":
         return f"b{edges[0][0]}"
     return f"e{e.block}_{index}"
 
@@ -348,7 +350,7 @@ def _tested_edges(e: RegionEmit, index: int) -> None:
     if not label.startswith("e"):
         return
     e.line(f"{label}:")
-    jump = ROWS[int(e.cell()["op"])].name == "jump"
+    jump = e.rows[int(e.cell()["op"])].name == "jump"
     pc = e.source(Operand("a", 64)) if jump else ""
     for number, guarded in edges:
         good = e.icmp("eq", 64, pc, e.block_pc(number)) if jump else "true"

@@ -26,7 +26,6 @@ import xxhash
 from jitrr.engine import cache
 from jitrr.engine.cells import CELL_SIZE
 from jitrr.engine.worker import message
-from jitrr.microops.table import ROWS
 
 MASK64 = (1 << 64) - 1
 CODE_BYTES = 128 << 20
@@ -185,7 +184,7 @@ class Tier:
         self.jump = numbers["jump"]
         self.pcrel = {numbers[f"pcrel{s}"] for s in ("", "32", "16")}
         self.is_exit, self.is_branch, self.is_near, self.wide_constant = (np.zeros(1 << 16, bool) for _ in range(4))
-        for row in ROWS:
+        for row in engine.frontend.rows:
             self.is_exit[row.number] = row.kind == "exit"
             self.is_branch[row.number] = row.kind == "branch"
             self.is_near[row.number] = row.number in self.near

@@ -35,7 +35,7 @@ def message(value: Any) -> bytes:
 
 def compile_region(frontend: Any, region: Region, opt: int = 1) -> tuple[bytes, bool]:
     """(code, False), or (object image, True) when the code refers to constants of its own."""
-    text = generate(frontend.layout, region, "region", frontend.temporaries)
+    text = generate(frontend, region, "region")
     image = compile_region_ir(text, opt)
     code = plain_code(image)
     return (image, True) if code is None else (code, False)

@@ -5,11 +5,13 @@ Plain arithmetic sets no flags; front ends add rows of their own for instruction
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from jitrr.microops.table import row, rows
+from jitrr.microops.table import TABLE, row, rows
 
 INTS = (8, 16, 32, 64)
+_DECLARED_BEFORE = set(TABLE)
 
 
 def _same(e: Any, w: int, x: str) -> str:
@@ -92,3 +94,6 @@ row("leave", "i64", lambda e, i: None, kind="exit", cold=True)
 row("missing", "i64", lambda e, i: None, kind="exit", cold=True)
 #: First in the block of an instruction that crosses its page: ``i`` is the physical address of the second page.
 row("cross", "i64", lambda e, i: None, kind="exit", cold=True)
+
+for _name in set(TABLE) - _DECLARED_BEFORE:
+    TABLE[_name] = replace(TABLE[_name], neutral=True)

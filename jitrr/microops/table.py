@@ -31,7 +31,6 @@ class Row:
     """One micro-op. ``body(emit, *sources)`` emits its meaning and returns the value of the destination, if any."""
 
     name: str
-    number: int
     dest: Operand | None
     sources: tuple[Operand, ...]
     body: Body
@@ -40,10 +39,14 @@ class Row:
     kind: str
     #: Never part of a compiled region: reached through the interpreter only.
     cold: bool
+    #: Place in its architecture's table (rows_of).
+    number: int = -1
+    #: Of every architecture's table.
+    neutral: bool = False
 
 
+#: Every row declared in this process, by name.
 TABLE: dict[str, Row] = {}
-ROWS: list[Row] = []
 _OPERAND = re.compile(r"(\*?)([abcdi])(\d*)(=?)$")
 
 
@@ -62,18 +65,17 @@ def row(name: str, signature: str, body: Body, *, kind: str = "plain", cold: boo
     if not arrow:
         left, right = "", signature
     dest = _operand(left.strip()) if left.strip() else None
-    new = Row(name, len(ROWS), dest, tuple(_operand(t) for t in right.split()), body, kind, cold)
+    new = Row(name, dest, tuple(_operand(t) for t in right.split()), body, kind, cold)
     TABLE[name] = new
-    ROWS.append(new)
     return new
 
 
-def number_rows() -> None:
-    """Order the table by name. Caches on disk and the compile worker know rows by number, and modules that declare rows
-    may have been imported in any order."""
-    ROWS.sort(key=lambda each: each.name)
-    for number, each in enumerate(ROWS):
-        ROWS[number] = TABLE[each.name] = replace(each, number=number)
+def rows_of(*prefixes: str) -> list[Row]:
+    """The table of one architecture: the neutral rows and those whose names begin with one of its prefixes, numbered by
+    name. Caches on disk and the compile worker know rows by number, and modules that declare rows may have been
+    imported in any order, those of other architectures too."""
+    found = sorted((r for r in TABLE.values() if r.neutral or r.name.startswith(prefixes)), key=lambda each: each.name)
+    return [replace(each, number=number) for number, each in enumerate(found)]
 
 
 def rows(template: str, widths: tuple[int, ...], signature: str, body: Body, **options: Any) -> None:
