@@ -14,7 +14,7 @@ from frontends.arm.vectors import EXC_DABORT, FSR_WRITE
 from jitrr.engine.engine import Engine
 from jitrr.engine.exits import Exit
 from jitrr.engine.region_ir import Block, Region
-from jitrr.engine.tier import Former, Tier
+from jitrr.engine.tier import SMALL, Former, Tier
 from jitrr.engine.worker import compile_region
 
 TABLES, FRAMES = 0x100000, 0x200000
@@ -133,7 +133,7 @@ class ArmExecutor:
             return
         head = engine.translate(int(engine.state["pc"]), phys)
         assert self.tier is not None
-        formed = Former(self.tier, head, int(engine.state["pc"])).form()
+        formed = Former(self.tier, head, int(engine.state["pc"]), SMALL).form()
         bits, blocks = formed.request()
         code, linked = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
         self.tier._install(formed, code, linked)

@@ -16,7 +16,7 @@ from frontends.x86.frontend import X86Frontend
 from jitrr.engine.engine import Engine
 from jitrr.engine.exits import Exit
 from jitrr.engine.region_ir import Block, Region
-from jitrr.engine.tier import Former, Tier
+from jitrr.engine.tier import SMALL, Former, Tier
 from jitrr.engine.worker import compile_region
 
 KERNEL = 0xFFFF_8000_0000_0000
@@ -159,7 +159,7 @@ class EngineExecutor:
             return
         head = engine.translate(int(engine.state["pc"]), phys)
         assert self.tier is not None
-        formed = Former(self.tier, head, int(engine.state["pc"])).form()
+        formed = Former(self.tier, head, int(engine.state["pc"]), SMALL).form()
         bits, blocks = formed.request()
         code, linked = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
         self.tier._install(formed, code, linked)

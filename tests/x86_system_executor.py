@@ -33,7 +33,7 @@ from jitrr.engine.constants import CALL_ARCH, CALL_MMIO_READ
 from jitrr.engine.engine import Engine
 from jitrr.engine.exits import Exit
 from jitrr.engine.region_ir import Block, Region
-from jitrr.engine.tier import Former, Tier
+from jitrr.engine.tier import SMALL, Former, Tier
 from jitrr.engine.worker import compile_region
 
 WITH_ERROR = (8, 10, 11, 12, 13, 14, 17)
@@ -169,7 +169,7 @@ class SystemExecutor:
         assert self.tier is not None
         phys = engine.call("check_exec", engine.linear(pc))
         head = engine.translate(pc, phys)
-        formed = Former(self.tier, head, pc).form()
+        formed = Former(self.tier, head, pc, SMALL).form()
         bits, blocks = formed.request()
         code, linked = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
         self.tier._install(formed, code, linked)

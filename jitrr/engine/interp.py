@@ -319,6 +319,8 @@ def machinery(frontend: Frontend, helpers: dict[str, int]) -> str:
 
     # short: fewer instructions left than the block has
     e = new()
+    e.set("sample", e.let("ptrtoint ptr %ip to i64"))
+    e.set("sample_pc", e.get("pc"))
     none, some = e.label(), e.label()
     e.line(f" br i1 {e.icmp('sle', 64, '%ic', 0)}, label %{none}, label %{some}\n{none}:")
     emit_exit(e, Exit.BUDGET)

@@ -101,6 +101,8 @@ ENGINE_FIELDS = {
     "hot": "queue of head cells that became hot, each with its pc",
     "hot_count": "entries in it",
     "hot_reset": "executions of a block before it is queued",
+    "sample": "head cell of the block in which the budget was used up last",
+    "sample_pc": "its pc",
     "handlers": "table of the rows' handlers",
     "templates": "open-addressed table of instruction templates",
     "template_mask": "its size - 1",

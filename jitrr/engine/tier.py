@@ -15,7 +15,7 @@ import select
 import struct
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +29,11 @@ from jitrr.engine.worker import message
 
 MASK64 = (1 << 64) - 1
 CODE_BYTES = 128 << 20
-#: Larger regions run little faster and compile much later (docs/performance.md).
-MAX_BLOCKS = 6
-MAX_CELLS = 100
+#: Blocks and cells of a region, at most: small ones compile soon. Where the guest is found again and again, a large one
+#: takes the place of several (docs/performance.md).
+SMALL, LARGE = (6, 100), (40, 600)
+#: How often a block must be the one in which a run ended (every few ms) before it is made a large region.
+SAMPLES = 8
 
 
 class CodeArena:
@@ -124,6 +126,7 @@ class Formed:
     bodies: list[Body]
     edges: list[dict[int, list[tuple[int, bool]]]]
     pc_bits: int
+    limits: tuple[int, int] = SMALL
 
     @property
     def literals(self) -> list[int]:
@@ -155,7 +158,8 @@ class Body:
 
 class Tier:
     """Hot regions of one engine. A block is looked for in the disk cache after ``threshold`` executions and compiled
-    after ``patience``. ``synchronous``: wait for all regions asked for before the guest goes on."""
+    after ``patience``; where the guest spends its time, larger regions are made of the same blocks. ``synchronous``:
+    wait for all regions asked for before the guest goes on."""
 
     def __init__(self, engine: Any, threshold: int, patience: int, synchronous: bool = False):
         self.engine, self.threshold, self.patience, self.synchronous = engine, threshold, patience, synchronous
@@ -165,6 +169,7 @@ class Tier:
         self.installed: dict[int, list[int]] = {}  # entry head -> heads of its blocks
         self.users: dict[int, set[int]] = defaultdict(set)  # head -> entries of regions it is part of
         self.asked: set[int] = set()
+        self.samples: Counter[int] = Counter()
         self.number = 0
         self.pools = engine.new_memory(8 << 20)
         self.pool_words = np.frombuffer(self.pools.map, np.uint64)
@@ -201,6 +206,9 @@ class Tier:
             s["hot_count"] = 0
             for head, pc in hot:
                 self._hot(head, pc)
+        if s["sample"]:
+            self._sampled(int(s["sample"]), int(s["sample_pc"]))
+            s["sample"] = 0
         self._collect(0.0)
         if self.synchronous:
             self.finish()
@@ -249,32 +257,46 @@ class Tier:
             if wait > 0:
                 self._cell(head)["imm"] = wait
                 return
-        formed = Former(self, head, pc).form()
-        for part in formed.heads:
-            self.users[part].add(head)
-        self._request(formed)
+        self._ask_for(Former(self, head, pc, SMALL).form())
+
+    def _sampled(self, head: int, pc: int) -> None:
+        """The guest was in this block when a run ended."""
+        self.samples[head] += 1
+        if self.samples[head] != SAMPLES or self._is_stale(head):
+            return
+        former = Former(self, head, pc, LARGE)
+        if former.find(pc) == head and not self._put_cached(head, pc, LARGE):
+            self._ask_for(former.form())
 
     def _from_cache(self, head: int, pc: int) -> bool:
-        """Put a region in place that an earlier run compiled for this block, if all its blocks are the same here."""
+        """Put a region in place that an earlier run compiled for this block."""
+        return self._put_cached(head, pc, LARGE) or self._put_cached(head, pc, SMALL)
+
+    def _put_cached(self, head: int, pc: int, limits: tuple[int, int]) -> bool:
+        """... if all its blocks are the same here."""
         body = self.body(head)
-        data = cache.load(self._name(body, head))
+        data = cache.load(self._name(body, head, limits))
         if data is None:
             return False
         deltas, digests, linked, code = msgpack.unpackb(data)
-        former = Former(self, head, pc)
+        former = Former(self, head, pc, limits)
         heads = [head] + [former.find((pc + delta) & former.mask) for delta in deltas[1:]]
         if not all(heads):
             return False
         bodies = [self.body(h) for h in heads]
         if [b.digest for b in bodies] != digests:
             return False
-        self._install(Formed(head, heads, deltas, bodies, [], former.bits), code, linked)
+        self._install(Formed(head, heads, deltas, bodies, [], former.bits, limits), code, linked)
         return True
 
-    def _name(self, body: Body, head: int) -> str:
-        return cache.key("region", self.engine.frontend.name, body.digest, f"{self.mode_of(head)} {self._opt}")
+    def _name(self, body: Body, head: int, limits: tuple[int, int]) -> str:
+        variant = f"{self.mode_of(head)} {self._opt} {limits}"
+        return cache.key("region", self.engine.frontend.name, body.digest, variant)
 
-    def _request(self, formed: Formed) -> None:
+    def _ask_for(self, formed: Formed) -> None:
+        """Have a region compiled."""
+        for part in formed.heads:
+            self.users[part].add(formed.head)
         worker = min(self.workers, key=lambda each: len(each.waiting), default=None)
         if worker is None or (worker.waiting and len(self.workers) < self._most_workers):
             worker = self._start_worker()
@@ -291,7 +313,7 @@ class Tier:
             return
         digests = [b.digest for b in formed.bodies]
         entry = msgpack.packb((formed.deltas, digests, bool(linked), code))
-        cache.store(self._name(formed.bodies[0], formed.head), entry)
+        cache.store(self._name(formed.bodies[0], formed.head, formed.limits), entry)
         self._install(formed, code, bool(linked))
 
     def _install(self, formed: Formed, code: bytes, linked: bool) -> None:
@@ -320,6 +342,7 @@ class Tier:
     def forget(self, head: int) -> None:
         """A block is stale: so are the regions it is part of."""
         self.asked.discard(head)
+        self.samples.pop(head, None)
         for entry in self.users.pop(head, ()):
             if self.installed.pop(entry, None) is not None and entry != head and not self._is_stale(entry):
                 self.asked.discard(entry)
@@ -333,6 +356,7 @@ class Tier:
         self.users.clear()
         self.waiting.clear()
         self.asked.clear()
+        self.samples.clear()
         self.arena.used = self.pool_used = 0
         self.full = False
 
@@ -388,8 +412,9 @@ class Tier:
 class Former:
     """Collects the blocks of one region, breadth first, along jumps whose target is known."""
 
-    def __init__(self, tier: Tier, head: int, pc: int):
+    def __init__(self, tier: Tier, head: int, pc: int, limits: tuple[int, int]):
         self.tier, self.engine = tier, tier.engine
+        self.limits = limits
         self.pc = pc
         self.page = pc >> 12
         self.heads, self.deltas, self.index = [head], [0], {head: 0}
@@ -410,7 +435,7 @@ class Former:
         for number, body in enumerate(bodies):
             if int(body.cells[-1]["op"]) == self.tier.jump:
                 edges[number] = {len(body.cells) - 1: self._returns()}
-        return Formed(self.heads[0], self.heads, self.deltas, bodies, edges, self.bits)
+        return Formed(self.heads[0], self.heads, self.deltas, bodies, edges, self.bits, self.limits)
 
     def _follow(self, number: int, body: Body) -> dict[int, list[tuple[int, bool]]]:
         """Edges of a block: cell index -> [(block, guarded)]."""
@@ -433,7 +458,8 @@ class Former:
     def _include(self, head: int, delta: int) -> bool:
         if head in self.index:
             return self.deltas[self.index[head]] == delta
-        if len(self.heads) >= MAX_BLOCKS or self.total >= MAX_CELLS or not self.tier.worth(head):
+        blocks, cells = self.limits
+        if len(self.heads) >= blocks or self.total >= cells or not self.tier.worth(head):
             return False
         self.index[head] = len(self.heads)
         self.heads.append(head)
