@@ -18,10 +18,10 @@ CONDITIONS = ("o", "no", "b", "ae", "z", "nz", "be", "a", "s", "ns", "p", "np", 
 
 def set_lazy(e: Any, kind: int, w: int, a: str, b: str, res: str) -> None:
     """Flags of an addition or subtraction of ``w`` bits."""
-    e.set("cc_op", kind)
-    e.set("cc_a", e.sext(w, a))
-    e.set("cc_b", e.sext(w, b))
-    e.set("cc_res", e.sext(w, res))
+    e.set_signed("cc_op", 64, str(kind))
+    e.set_signed("cc_a", w, a)
+    e.set_signed("cc_b", w, b)
+    e.set_signed("cc_res", w, res)
     e.notes["flags"] = (kind, w, a, b, res)
 
 

@@ -61,6 +61,9 @@ class RegionEmit(Emit):
         self.slots: dict[int, int] = {}  # offset -> bytes
         self.written: set[int] = set()
         self.exits: dict[tuple[Any, ...], str] = {}
+        #: slot -> (bits, value): fields that a sign-extended value will be written to (set_signed).
+        self.deferred: dict[int, tuple[int, str]] = {}
+        self.exit_deferred: dict[tuple[int, int], dict[int, tuple[int, str]]] = {}
         self.block = 0
         self.index = 0
         self.live: frozenset[int] = frozenset()
@@ -99,6 +102,8 @@ class RegionEmit(Emit):
         """A value of the CPU block. Slots are always read as a whole: LLVM would make several variables of one that is
         accessed in parts."""
         start, byte = self.slot(offset)
+        if start in self.deferred:
+            self.settle()
         value = self.let(f"load {_slot_type(self.slots[start])}, ptr %s{start}")
         if bits == 128:
             return value
@@ -110,6 +115,8 @@ class RegionEmit(Emit):
         """Change a value of the CPU block."""
         start, byte = self.slot(offset)
         self.written.add(start)
+        if start in self.deferred:
+            self.settle()
         whole, ty = "", _slot_type(self.slots[start])
         if bits < 8 * self.slots[start]:
             whole = self.let(f"load {ty}, ptr %s{start}")
@@ -124,6 +131,17 @@ class RegionEmit(Emit):
         if self.slots[start] == 16 and bits < 128:
             value = self.let(f"insertelement <2 x i64> {whole}, i64 {value}, i64 {byte >> 3}")
         self.line(f" store {ty} {value}, ptr %s{start}")
+
+    def set_signed(self, name: str, w: int, value: str) -> None:
+        start = self.slot(self.layout[name])[0]
+        self.written.add(start)
+        self.deferred[start] = w, value
+
+    def settle(self) -> None:
+        """Write what was put off."""
+        deferred, self.deferred = self.deferred, {}
+        for start, (w, value) in deferred.items():
+            self.line(f" store i64 {self.sext(w, value)}, ptr %s{start}")
 
     def block_pc(self, number: int) -> str:
         """Virtual pc of a block's start."""
@@ -152,6 +170,7 @@ class RegionEmit(Emit):
         if key not in self.exits:
             self.exits[key] = f"x{self.block}_{self.index}"
             self.exit_live[key] = self.live
+            self.exit_deferred[key] = dict(self.deferred)
         return self.exits[key]
 
     exit_live: dict[tuple[int, int], frozenset[int]]
@@ -302,7 +321,10 @@ def _block(e: RegionEmit, number: int) -> None:
         if i in skips:
             skips.discard(i)
             e.notes = {}
+            e.settle()
             e.line(f" br label %k{number}_{i}\nk{number}_{i}:")
+        if row.kind != "plain":
+            e.settle()
         if row.kind == "exit":
             e.line(f" br label %{_target(e, i)}")
             _tested_edges(e, i)
@@ -313,12 +335,14 @@ def _block(e: RegionEmit, number: int) -> None:
             _tested_edges(e, i + 1)
             _tested_edges(e, i + 2)
             return
-        mark = len(e.lines)
+        mark, deferred = len(e.lines), dict(e.deferred)
         try:
             value = e.plain(row)
         except _Deopt:
             del e.lines[mark:]
+            e.deferred = deferred
             e.line(f" br label %{e.exit_label()}")
+            e.deferred = {}
             if not skips:
                 return
             i = min(skips)
@@ -408,6 +432,11 @@ def _exits(e: RegionEmit, temps: set[int]) -> list[str]:
     ways: dict[bool, list[tuple[str, int, int, int, int]]] = {False: [], True: []}
     for (block, index), label in e.exits.items():
         out.append(f"{label}:")
+        for start, (w, value) in e.exit_deferred[(block, index)].items():
+            wide = value if w == 64 else f"%{label}.d{start}"
+            if w < 64:
+                out.append(f" {wide} = sext i{w} {value} to i64")
+            out.append(f" store i64 {wide}, ptr %s{start}")
         for offset in sorted(temps & e.exit_live[(block, index)]):
             out += _write_back(e, offset, label)
         out.append(f" br label %out{index == 0:d}")

@@ -98,6 +98,11 @@ class Emit:
             f" store {llvm_type(w)} {value}, ptr {self.pointer(self.layout[name] + index * self.layout.stride(name))}"
         )
 
+    def set_signed(self, name: str, w: int, value: str) -> None:
+        """Write a 64-bit field with ``value`` sign-extended from ``w`` bits. A compiled region puts it off: what is
+        written again before anybody can see it is never computed."""
+        self.set(name, self.sext(w, value))
+
     # -- what the executors decide ------------------------------------------------------------------------------------
     def load(self, w: int, address: str, write: bool = False) -> str:
         """Guest memory, ``w`` bits (8..64, 128) at a 64-bit linear address; may fault. ``write``: as a store to it
