@@ -50,9 +50,9 @@ class Pl061(Stateful):
         return (self.latched & ~self.sense | active & self.sense) & 0xFF
 
     def _update(self, before: int) -> None:
-        """Latch edges from the pins ``before`` to those now; settle the interrupt."""
+        """Latch edges of inputs from the pins ``before`` to those now; settle the interrupt."""
         now = self._pins()
-        self.latched |= (before ^ now) & (self.both | ~(now ^ self.event)) & ~self.sense & 0xFF
+        self.latched |= (before ^ now) & (self.both | ~(now ^ self.event)) & ~self.sense & ~self.direction & 0xFF
         self.irq.set(bool(self._raw() & self.mask))
 
     def _read(self, offset: int) -> int:
