@@ -20,40 +20,29 @@ from runtime.interrupts import Line
 FIRST_PPI, FIRST_SPI = 16, 32
 SIZE = 0x10000  # of the distributor's registers, and of the CPU interface's
 _SGIS, _WORD = 0xFFFF, 0xFFFFFFFF
-_SHARED = (1 << INTERRUPTS) - (1 << FIRST_SPI)
+_ALL = (1 << INTERRUPTS) - 1
+_SHARED = _ALL & ~_WORD
 
 
 class Bits:
-    """One bit per interrupt: ``shared`` from 32 on, ``private`` those of each processor."""
+    """One bit per interrupt, in ``of[cpu]`` as each processor sees them: from 32 on all see the same."""
 
-    __slots__ = ("private", "shared")
+    __slots__ = ("of",)
 
     def __init__(self, cpus: int):
-        self.shared, self.private = 0, [0] * cpus
-
-    def of(self, cpu: int) -> int:
-        """All interrupts as processor ``cpu`` sees them."""
-        return self.shared | self.private[cpu]
+        self.of = [0] * cpus
 
     def set(self, cpu: int, bits: int) -> None:
-        """Set the bits of the interrupts in ``bits``."""
-        self.shared |= bits & _SHARED
-        self.private[cpu] |= bits & _WORD
+        """Set the bits of the interrupts in ``bits``, the private ones those of ``cpu``."""
+        self.of[cpu] |= bits & _ALL
+        for other in range(len(self.of)):
+            self.of[other] |= bits & _SHARED
 
     def clear(self, cpu: int, bits: int) -> None:
-        """Clear the bits of the interrupts in ``bits``."""
-        self.shared &= ~bits
-        self.private[cpu] &= ~bits
-
-    def save(self) -> bytes:
-        """All of it, as bytes."""
-        return self.shared.to_bytes(INTERRUPTS // 8, "little") + b"".join(w.to_bytes(4, "little") for w in self.private)
-
-    def restore(self, data: bytes) -> None:
-        """The inverse of :meth:`save`."""
-        shared, private = data[: INTERRUPTS // 8], data[INTERRUPTS // 8 :]
-        self.shared = int.from_bytes(shared, "little")
-        self.private = [int.from_bytes(private[at : at + 4], "little") for at in range(0, len(private), 4)]
+        """Clear the bits of the interrupts in ``bits``, the private ones those of ``cpu``."""
+        self.of[cpu] &= ~bits
+        for other in range(len(self.of)):
+            self.of[other] &= ~(bits & _SHARED)
 
 
 class GicV2(Stateful):
@@ -81,14 +70,14 @@ class GicV2(Stateful):
         #: latched: what an edge or a write of ISPENDR has made pending. level: the input lines as they are.
         self.group, self.enabled, self.latched = Bits(self.cpus), Bits(self.cpus), Bits(self.cpus)
         self.active, self.edge = Bits(self.cpus), Bits(self.cpus)
-        #: SPIs that go to each processor; with only one, all do (and ITARGETSR reads as zero).
-        self.targets = [_SHARED if self.cpus == 1 else 0] * self.cpus
+        #: Interrupts that go to each processor; with only one, all do (and ITARGETSR reads as zero).
+        self.targets = [_ALL if self.cpus == 1 else _WORD] * self.cpus
         self.shared_priority = bytearray(INTERRUPTS)
         self.private_priority = [bytearray(FIRST_SPI) for _ in range(self.cpus)]
         #: For each processor and SGI: the processors that have sent it, as bits.
         self.senders = [bytearray(FIRST_PPI) for _ in range(self.cpus)]
         for cpu in range(self.cpus):
-            self.enabled.private[cpu] = self.edge.private[cpu] = _SGIS  # always
+            self.enabled.of[cpu] = self.edge.of[cpu] = _SGIS  # always
 
     def reset(self) -> None:
         """Power-on state; the input lines are as their devices drive them."""
@@ -105,7 +94,7 @@ class GicV2(Stateful):
             self.level.clear(cpu, bit)
         else:
             self.level.set(cpu, bit)
-            if self.edge.of(cpu) & bit:
+            if self.edge.of[cpu] & bit:
                 self.latched.set(cpu, bit)
         self.update()
 
@@ -118,26 +107,26 @@ class GicV2(Stateful):
         """Make ``sgi`` pending for ``cpu``, from each of ``senders`` (bits)."""
         self.senders[cpu][sgi] |= senders & (1 << self.cpus) - 1
         if self.senders[cpu][sgi]:
-            self.latched.private[cpu] |= 1 << sgi
+            self.latched.of[cpu] |= 1 << sgi
 
     def unsend(self, cpu: int, sgi: int, senders: int) -> None:
         """``sgi`` is not pending for ``cpu`` any more from any of ``senders``."""
         self.senders[cpu][sgi] &= ~senders
         if not self.senders[cpu][sgi]:
-            self.latched.private[cpu] &= ~(1 << sgi)
+            self.latched.of[cpu] &= ~(1 << sgi)
 
     # State of interrupts
 
     def pending(self, cpu: int) -> int:
         """Interrupts whose pending bit ``cpu`` reads as one."""
-        return self.latched.of(cpu) | self.level.of(cpu) & ~self.edge.of(cpu)
+        return self.latched.of[cpu] | self.level.of[cpu] & ~self.edge.of[cpu]
 
     def highest(self, cpu: int) -> tuple[int, int]:
         """(priority, number) of the most important interrupt that is pending, not active, enabled, and meant for
         ``cpu``; the lowest number of equals. (256, SPURIOUS) when there is none."""
-        ready = self.pending(cpu) & self.enabled.of(cpu) & (self.targets[cpu] | _WORD) & ~self.active.of(cpu)
-        if self.control != 3:
-            groups = self.group.of(cpu)
+        ready = self.pending(cpu) & self.enabled.of[cpu] & self.targets[cpu] & ~self.active.of[cpu]
+        if ready and self.control != 3:
+            groups = self.group.of[cpu]
             ready &= (groups if self.control & 2 else 0) | (~groups if self.control & 1 else 0)
         best, found = 256, SPURIOUS
         while ready:
@@ -154,7 +143,7 @@ class GicV2(Stateful):
 
     def group_of(self, cpu: int, number: int) -> int:
         """0 or 1."""
-        return self.group.of(cpu) >> number & 1
+        return self.group.of[cpu] >> number & 1
 
     def acknowledge(self, cpu: int, number: int) -> int:
         """``cpu`` takes a pending interrupt: it becomes active. Returns who sent it (the first one of an SGI's)."""
@@ -176,20 +165,28 @@ class GicV2(Stateful):
         """Distributor and CPU interfaces."""
         return {
             **super().save(),
-            **{name: getattr(self, name).save() for name in self.BITS},
-            "targets": [bits.to_bytes(INTERRUPTS // 8, "little") for bits in self.targets],
+            **{name: _pack(getattr(self, name).of) for name in self.BITS},
+            "targets": _pack(self.targets),
             "private_priority": [bytes(each) for each in self.private_priority],
             "senders": [bytes(each) for each in self.senders],
             "interfaces": [interface.save() for interface in self.interfaces],
         }
 
     def restore(self, state: State) -> None:
-        """The inverse of :meth:`save`."""
+        """The inverse of :meth:`save`; nothing is signalled."""
         super().restore(state)
         for name in self.BITS:
-            getattr(self, name).restore(state[name])
-        self.targets = [int.from_bytes(bits, "little") for bits in state["targets"]]
+            getattr(self, name).of = _unpack(state[name])
+        self.targets = _unpack(state["targets"])
         self.private_priority = [bytearray(each) for each in state["private_priority"]]
         self.senders = [bytearray(each) for each in state["senders"]]
         for interface, saved in zip(self.interfaces, state["interfaces"], strict=True):
             interface.restore(saved)
+
+
+def _pack(masks: list[int]) -> list[bytes]:
+    return [mask.to_bytes(INTERRUPTS // 8, "little") for mask in masks]
+
+
+def _unpack(masks: list[bytes]) -> list[int]:
+    return [int.from_bytes(mask, "little") for mask in masks]

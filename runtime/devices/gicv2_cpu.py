@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runtime.device import State
 from runtime.devices.base import Stateful
 from runtime.interrupts import Line
 
@@ -25,6 +26,7 @@ class CpuInterface(Stateful):
     """What processor ``number`` sees of the controller. ``irq`` and ``fiq`` go to that processor.
 
     ``active`` holds, for each group, a bit for every group priority (its upper five bits) that is being served.
+    ``asked`` is the interrupt the processor is asked to take; :meth:`update` follows every change that could matter.
     """
 
     STATE = ("control", "least", "point", "alias_point", "active")
@@ -37,6 +39,7 @@ class CpuInterface(Stateful):
         self.control = self.least = 0
         self.point, self.alias_point = _LEAST_BPR, _LEAST_BPR + 1
         self.active = [0, 0]
+        self.asked = SPURIOUS
 
     def reset(self) -> None:
         """Power-on state."""
@@ -56,8 +59,8 @@ class CpuInterface(Stateful):
         active = self.active[0] | self.active[1]
         return (active & -active).bit_length() - 1 << 3 if active else IDLE_PRIORITY
 
-    def signalled(self) -> int:
-        """The interrupt the processor is asked to take: important enough, and its group is on; SPURIOUS for none."""
+    def _signalled(self) -> int:
+        """The interrupt the processor is to take: important enough, and its group is on; SPURIOUS for none."""
         priority, number = self.gic.highest(self.number)
         if priority >= self.least:
             return SPURIOUS
@@ -67,9 +70,9 @@ class CpuInterface(Stateful):
         return number
 
     def update(self) -> None:
-        """Settle the lines to the processor."""
-        number = self.signalled() if self.control & 3 else SPURIOUS
-        as_fiq = self.control & FIQ_FOR_GROUP_0 and number != SPURIOUS and not self.gic.group_of(self.number, number)
+        """Settle what the processor is asked, and the lines to it."""
+        self.asked = number = self._signalled()
+        as_fiq = number != SPURIOUS and self.control & FIQ_FOR_GROUP_0 and not self.gic.group_of(self.number, number)
         self.fiq.set(bool(as_fiq))
         self.irq.set(number != SPURIOUS and not as_fiq)
 
@@ -85,7 +88,7 @@ class CpuInterface(Stateful):
         return OTHER_GROUP if hidden else number
 
     def _acknowledge(self, alias: bool) -> int:
-        number = self._shown(self.signalled(), alias)
+        number = self._shown(self.asked, alias)
         if number >= OTHER_GROUP:
             return number
         group = self.gic.group_of(self.number, number)
@@ -105,6 +108,11 @@ class CpuInterface(Stateful):
         if not self.control & EOI_DROPS_ONLY:
             self.gic.deactivate(self.number, number)
         self.gic.update()
+
+    def restore(self, state: State) -> None:
+        """The inverse of :meth:`save`, when the distributor is restored already."""
+        super().restore(state)
+        self.asked = self._signalled()
 
     # Registers
 

@@ -57,10 +57,10 @@ class Distributor:
         """All bits of one of the registers with a bit per interrupt."""
         gic, cpu = self.gic, self.gic.accessing
         if bank == IGROUPR:
-            return gic.group.of(cpu)
+            return gic.group.of[cpu]
         if bank <= ICENABLER:
-            return gic.enabled.of(cpu)
-        return gic.pending(cpu) if bank <= ICPENDR else gic.active.of(cpu)
+            return gic.enabled.of[cpu]
+        return gic.pending(cpu) if bank <= ICPENDR else gic.active.of[cpu]
 
     def _priority(self, number: int) -> int:
         return self.gic.priority(self.gic.accessing, number) if number < INTERRUPTS else 0
@@ -75,7 +75,7 @@ class Distributor:
 
     def _configuration(self, first: int) -> int:
         """Two bits for each of 16 interrupts; the upper one means edge-triggered."""
-        edge = self.gic.edge.of(self.gic.accessing) >> first
+        edge = self.gic.edge.of[self.gic.accessing] >> first
         return sum((edge >> each & 1) << 2 * each + 1 for each in range(16))
 
     # Writing
