@@ -39,9 +39,9 @@ class Loaded:
             initrd=Image("initrd", initrd) if initrd else None,
             append=append,
         )
-        self.memory = bytearray(memory)
+        self.memory = memoryview(bytearray(memory))
         self.border, cpu = FakeBorder(), EntryRecorder()
-        arm_boot.load_guest(config, memoryview(self.memory), self.border, cpu)
+        arm_boot.load_guest(config, self.memory, self.border, cpu)
         assert cpu.entered is not None
         self.pc, self.r1, self.r2 = cpu.entered
         self.tree = fdt.parse_dtb(bytes(self.memory[self.r2 - RAM_BASE :][:65536]))
