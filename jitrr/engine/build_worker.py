@@ -48,7 +48,7 @@ class Builder:
         for text in texts[1:]:
             module.link_in(llvm.parse_assembly(text))
         names = list(HELPERS)
-        return compile_ir(str(module), speed=2, keep=names), names
+        return compile_ir(str(module), speed=1, keep=names), names
 
     def interpret(self, number: int) -> tuple[bytes, list[str]]:
         """Object and symbols of a part of the interpreter."""

@@ -78,24 +78,27 @@ def declaration(symbol: str, count: int) -> Any:
 
 @cache
 def _contexts() -> tuple[Any, Any]:
-    """numba's contexts; what a function gives for arguments of certain types is resolved once: nearly all is int64."""
+    """numba's contexts, once."""
     typing, target = cpu_target.typing_context, cpu_target.target_context
     typing.refresh()
     target.refresh()
-    resolve = typing.resolve_function_type
+    _remember_calls()
+    return typing, target
+
+
+def _remember_calls() -> None:
+    """What a function gives for arguments of certain types is found out once: nearly all is int64. This halves the
+    time of a build, of which numba asks tens of thousands of times."""
+    find = types.functions.BaseFunction.get_call_type
     known: dict[Any, tuple[Any, Any]] = {}
 
-    def remembered(function: Any, args: Any, kws: Any) -> Any:
-        key = id(function), tuple(args), tuple(dict(kws).items())
+    def remembered(self: Any, context: Any, args: Any, kws: Any) -> Any:
+        key = id(self), tuple(args), tuple(dict(kws).items())
         if key not in known:
-            found = resolve(function, args, kws)
-            if found is None:
-                return None
-            known[key] = found, function  # the function is kept alive, so that its id stays its own
+            known[key] = find(self, context, args, kws), self  # kept alive, so that its id stays its own
         return known[key][0]
 
-    typing.resolve_function_type = remembered
-    return typing, target
+    types.functions.BaseFunction.get_call_type = remembered
 
 
 def to_ir(symbol: str, function: Callable[..., int]) -> list[str]:

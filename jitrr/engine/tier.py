@@ -477,7 +477,10 @@ class Former:
         # Bit 0 may be part of a return address without being one of the pc (ARM's T32).
         pushed = [int(c["imm"]) & ~1 for c in cells[-4:] if int(c["op"]) in self.tier.pcrel]
         delta = self.deltas[number] + length
-        if length & ~1 in pushed and (target := self.find((self.pc + delta) & self.mask)) and self._include(target, delta):
+        if length & ~1 not in pushed:
+            return
+        target = self.find((self.pc + delta) & self.mask)
+        if target and self._include(target, delta):
             self.return_sites.append(self.index[target])
 
     def _returns(self) -> list[tuple[int, bool]]:
