@@ -102,6 +102,15 @@ def test_a_32_bit_kernel_without_pae(tmp_path: Path) -> None:
     assert digest(path, icount, "auto") == digest(path, icount, "interp")
 
 
+def test_an_arm_kernel(tmp_path: Path) -> None:
+    path = recorded(powering_off(fetched("debian-arm"), WITHOUT_SELF_TESTS), tmp_path / "boot.jrr")
+    assert (info(path)["arch"], info(path)["machine"], info(path)["reason"]) == ("arm", "virt", "power-off")
+    done = jitrr("verify", path)
+    assert done.returncode == 0, done.stderr
+    icount = random.Random(SEED).randrange(info(path)["icount"])
+    assert digest(path, icount, "auto") == digest(path, icount, "interp")
+
+
 def test_the_recording_is_complete_and_small(boot: Path) -> None:
     said = info(boot)
     assert said["clean_close"] and said["reason"] == "power-off"
