@@ -114,16 +114,33 @@ class Floats:
         """Conditions for the operands of a vector operation (of scalars there are none: they are not flushed)."""
         return [self.no_denormal(x) for x in numbers] if self.lanes > 1 else []
 
-    def unless_inexact(self, exact: Callable[[], str]) -> str:
-        """i1: Inexact is set already, or what ``exact`` emits (a condition a lane) holds everywhere."""
+    def inexact_known(self) -> str:
+        """i1: Inexact is set already."""
+        return self.e.icmp("ne", 64, self.e.bin("and", 64, self.e.get("fpflags"), fc.IXC), 0)
+
+    def either(self, quick: str, thorough: Callable[[], str]) -> str:
+        """i1: ``quick`` holds, or else what ``thorough`` emits."""
         e = self.e
-        top, test, done = e.label(), e.label(), e.label()
-        known = e.icmp("ne", 64, e.bin("and", 64, e.get("fpflags"), fc.IXC), 0)
-        e.line(f" br label %{top}\n{top}:\n br i1 {known}, label %{done}, label %{test}\n{test}:")
-        found = self.every(exact())
-        end = e.label()
+        top, test, end, done = (e.label() for _ in range(4))
+        e.line(f" br label %{top}\n{top}:\n br i1 {quick}, label %{done}, label %{test}\n{test}:")
+        found = thorough()
         e.line(f" br label %{end}\n{end}:\n br label %{done}\n{done}:")
         return e.let(f"phi i1 [ true, %{top} ], [ {found}, %{end} ]")
+
+    def unless_inexact(self, exact: Callable[[], str]) -> str:
+        """i1: Inexact is set already, or what ``exact`` emits (a condition a lane) holds everywhere."""
+        return self.either(self.inexact_known(), lambda: self.every(exact()))
+
+    def certain(self, magnitude: str, zero: Callable[[], str], exact: Callable[[], str], *conditions: str) -> str:
+        """i1: a result is certain. It is if it is inside and Inexact is known; or else if it is inside or a ``zero``
+        that must be one, and ``exact``. The other conditions hold in any case."""
+        known, inside = self.inexact_known(), self.inside(magnitude)
+
+        def thorough() -> str:
+            usual = self.every(self.logic("and", self.logic("or", inside, zero()), *conditions))
+            return self.e.bin("and", 1, usual, self.e.bin("or", 1, known, self.every(exact())))
+
+        return self.either(self.e.bin("and", 1, self.every(self.logic("and", inside, *conditions)), known), thorough)
 
     def zero(self) -> str:
         return "zeroinitializer" if self.lanes > 1 else "0.0"
@@ -153,9 +170,8 @@ def certain_sum(f: Floats, x: str, y: str) -> tuple[str, str]:
     """(sum, i1 whether it is certain)."""
     result = f.do("fadd", x, y)
     magnitude = f.magnitude(result)
-    fine = f.logic("or", f.inside(magnitude), f.test("eq", magnitude, 0))
-    sure = f.every(f.logic("and", fine, *f.no_denormals(x, y)))
-    return result, f.e.bin("and", 1, sure, f.unless_inexact(lambda: exact_sum(f, x, y, result)))
+    return result, f.certain(magnitude, lambda: f.test("eq", magnitude, 0), lambda: exact_sum(f, x, y, result),
+                             *f.no_denormals(x, y))  # fmt: skip
 
 
 def certain_difference(f: Floats, x: str, y: str) -> tuple[str, str]:
@@ -166,19 +182,23 @@ def certain_product(f: Floats, x: str, y: str) -> tuple[str, str]:
     """(product, i1 whether it is certain)."""
     result = f.do("fmul", x, y)
     magnitude = f.magnitude(result)
-    factor_zero = f.logic("or", f.compare("oeq", x, f.zero()), f.compare("oeq", y, f.zero()))
-    zero = f.logic("and", f.test("eq", magnitude, 0), factor_zero)
-    sure = f.every(f.logic("and", f.logic("or", f.inside(magnitude), zero), *f.no_denormals(x, y)))
-    return result, f.e.bin("and", 1, sure, f.unless_inexact(lambda: exact_product(f, x, y, magnitude)))
+
+    def zero() -> str:
+        factor = f.logic("or", f.compare("oeq", x, f.zero()), f.compare("oeq", y, f.zero()))
+        return f.logic("and", f.test("eq", magnitude, 0), factor)
+
+    return result, f.certain(magnitude, zero, lambda: exact_product(f, x, y, magnitude), *f.no_denormals(x, y))
 
 
 def certain_quotient(f: Floats, x: str, y: str) -> tuple[str, str]:
     """(quotient, i1 whether it is certain); zeros apart, only with Inexact set."""
     result = f.do("fdiv", x, y)
     magnitude = f.magnitude(result)
-    zero = f.logic("and", f.test("eq", magnitude, 0), f.compare("oeq", x, f.zero()))
-    sure = f.logic("or", f.inside(magnitude), zero)
-    return result, f.e.bin("and", 1, sure, f.unless_inexact(lambda: zero))
+
+    def zero() -> str:
+        return f.logic("and", f.test("eq", magnitude, 0), f.compare("oeq", x, f.zero()))
+
+    return result, f.certain(magnitude, zero, zero)
 
 
 CERTAIN = {"add": certain_sum, "sub": certain_difference, "mul": certain_product, "div": certain_quotient}
@@ -217,9 +237,11 @@ def _sqrt(e: Any, n: int, x: str) -> str:
     e.declare(f"llvm.sqrt.f{n}", _NAME[n], [_NAME[n]])
     result = e.let(f"call {_NAME[n]} @llvm.sqrt.f{n}({_NAME[n]} {f.number(x)})")
     magnitude = f.magnitude(result)
-    zero = f.test("eq", magnitude, 0)
-    sure = f.logic("or", f.inside(magnitude), zero)
-    sure = e.bin("and", 1, sure, f.unless_inexact(lambda: zero))
+
+    def zero() -> str:
+        return f.test("eq", magnitude, 0)
+
+    sure = f.certain(magnitude, zero, zero)
     return e.unless(sure, n, f.operand(f.bits(result)), "arm_fp1", fc.SQRT, n, e.zext(n, x))
 
 
@@ -280,11 +302,11 @@ def _narrow(e: Any, x: str) -> str:
     f, g = Floats(e, 32), Floats(e, 64)
     number = g.number(x)
     result = e.let(f"fptrunc double {number} to float")
-    magnitude = f.magnitude(result)
-    zero = f.logic("and", f.test("eq", magnitude, 0), g.compare("oeq", number, "0.0"))
-    sure = f.logic("or", f.inside(magnitude), zero)
-    sure = e.bin("and", 1, sure, f.unless_inexact(
-        lambda: g.compare("oeq", e.let(f"fpext float {result} to double"), number)))  # fmt: skip
+    sure = f.certain(
+        f.magnitude(result),
+        lambda: g.compare("oeq", number, "0.0"),
+        lambda: g.compare("oeq", e.let(f"fpext float {result} to double"), number),
+    )
     return e.unless(sure, 32, f.bits(result), "arm_fp1", fc.NARROW, 64, x)
 
 
@@ -333,16 +355,15 @@ def certain_fused(e: Any, lanes: int, a: str, x: str, y: str) -> tuple[Floats, s
     product = g.do("fmul", wide_x, wide_y)
     total = g.do("fadd", wide_a, product)
     result = e.let(f"fptrunc {g.float_type} {total} to {f.float_type}")
-    magnitude = f.magnitude(result)
-    zero = g.test("eq", g.magnitude(total), 0)
     halfway = g.test("ne", g.int_do("and", g.bits(total), (1 << 29) - 1), 1 << 28)
-    fine = f.logic("and", f.logic("or", f.inside(magnitude), zero), halfway, *f.no_denormals(*numbers))
 
     def exact() -> str:
         back = f.cast("fpext", f.float_type, result, g.float_type)
         return f.logic("and", g.compare("oeq", back, total), exact_sum(g, wide_a, product, total))
 
-    return f, result, e.bin("and", 1, f.every(fine), f.unless_inexact(exact))
+    sure = f.certain(f.magnitude(result), lambda: g.test("eq", g.magnitude(total), 0), exact, halfway,
+                     *f.no_denormals(*numbers))  # fmt: skip
+    return f, result, sure
 
 
 def _fused32(e: Any, a: str, x: str, y: str) -> str:
@@ -355,7 +376,7 @@ def _fused64(e: Any, a: str, x: str, y: str) -> str:
     f = Floats(e, 64)
     e.declare("llvm.fma.f64", "double", ["double"] * 3)
     result = e.let("call double @llvm.fma.f64(" + ", ".join(f"double {f.number(z)}" for z in (x, y, a)) + ")")
-    sure = e.bin("and", 1, f.inside(f.magnitude(result)), f.unless_inexact(lambda: "false"))
+    sure = e.bin("and", 1, f.inside(f.magnitude(result)), f.inexact_known())
     return e.unless(sure, 64, f.bits(result), "arm_fp3", 64, a, x, y)
 
 

@@ -105,11 +105,12 @@ class RegionEmit(Emit):
         if start in self.deferred:
             self.settle()
         value = self.let(f"load {_slot_type(self.slots[start])}, ptr %s{start}")
+        if self.slots[start] == 8:
+            return self.trunc(64, self.bin("lshr", 64, value, 8 * byte) if byte else value, bits)
         if bits == 128:
             return value
-        if self.slots[start] == 16:
-            value, byte = self.let(f"extractelement <2 x i64> {value}, i64 {byte >> 3}"), byte & 7
-        return self.trunc(64, self.bin("lshr", 64, value, 8 * byte) if byte else value, bits)
+        ty = _lanes(bits)
+        return self.let(f"extractelement {ty} {self._lanes_of(value, ty)}, i64 {8 * byte // bits}")
 
     def write(self, offset: int, bits: int, value: str | int) -> None:
         """Change a value of the CPU block."""
@@ -117,20 +118,28 @@ class RegionEmit(Emit):
         self.written.add(start)
         if start in self.deferred:
             self.settle()
-        whole, ty = "", _slot_type(self.slots[start])
-        if bits < 8 * self.slots[start]:
-            whole = self.let(f"load {ty}, ptr %s{start}")
-        if bits < 64:
-            old = whole
-            if self.slots[start] == 16:
-                old = self.let(f"extractelement <2 x i64> {whole}, i64 {byte >> 3}")
-            shift = 8 * (byte & 7)
-            wide = self.let(f"zext i{bits} {value} to i64")
-            wide = self.bin("shl", 64, wide, shift) if shift else wide
-            value = self.bin("or", 64, self.bin("and", 64, old, ~(((1 << bits) - 1) << shift)), wide)
-        if self.slots[start] == 16 and bits < 128:
-            value = self.let(f"insertelement <2 x i64> {whole}, i64 {value}, i64 {byte >> 3}")
-        self.line(f" store {ty} {value}, ptr %s{start}")
+        size = self.slots[start]
+        if bits < 8 * size:
+            whole = self.let(f"load {_slot_type(size)}, ptr %s{start}")
+            value = self._word(whole, byte, bits, value) if size == 8 else self._lane(whole, byte, bits, value)
+        self.line(f" store {_slot_type(size)} {value}, ptr %s{start}")
+
+    def _word(self, whole: str, byte: int, bits: int, value: str | int) -> str:
+        """64 bits with some of them changed."""
+        wide = self.let(f"zext i{bits} {value} to i64")
+        wide = self.bin("shl", 64, wide, 8 * byte) if byte else wide
+        rest = ~(((1 << bits) - 1) << 8 * byte)
+        return self.bin("or", 64, self.bin("and", 64, whole, rest), wide)
+
+    def _lane(self, whole: str, byte: int, bits: int, value: str | int) -> str:
+        """128 bits with a lane of them changed."""
+        ty = _lanes(bits)
+        lanes = self._lanes_of(whole, ty)
+        lanes = self.let(f"insertelement {ty} {lanes}, i{bits} {value}, i64 {8 * byte // bits}")
+        return lanes if bits == 64 else self.let(f"bitcast {ty} {lanes} to <2 x i64>")
+
+    def _lanes_of(self, value: str, ty: str) -> str:
+        return value if ty == "<2 x i64>" else self.let(f"bitcast <2 x i64> {value} to {ty}")
 
     def set_signed(self, name: str, w: int, value: str) -> None:
         start = self.slot(self.layout[name])[0]
@@ -247,6 +256,11 @@ class RegionEmit(Emit):
         if row.dest is not None:
             self.write_dest(row.dest, result)
         return result
+
+
+def _lanes(bits: int) -> str:
+    """128 bits as lanes."""
+    return f"<{128 // bits} x i{bits}>"
 
 
 def _wide_ranges(layout: Layout) -> list[range]:
