@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from random import Random
 
-import frontends.arm.table  # noqa: F401  (declares rows and patterns)
 from frontends.arm import cpuid
 from frontends.arm import state as st
 from frontends.arm.decode import code_of, lift
 from frontends.arm.lift_vfp import IDENTITY, MVFR0, MVFR1
 from frontends.arm.patterns import A32, PATTERNS, T32, Pattern
-from jitrr.microops.table import ROWS, TABLE
+from frontends.arm.table import ROWS
+from jitrr.microops.table import TABLE
 
 _ID: dict[str, int] = {f"ID_ISAR{n}": value for n, value in enumerate(cpuid.ID_ISAR)}
 _ID |= {"ID_PFR0": cpuid.ID_PFR0, "ID_PFR1": cpuid.ID_PFR1, "MVFR0": IDENTITY[MVFR0], "MVFR1": IDENTITY[MVFR1]}
