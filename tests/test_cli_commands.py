@@ -141,6 +141,7 @@ BAD = {
     "bad shift": (["run", "--kernel", "{kernel}", "--icount", "shift=64"], "icount shift"),
     "bad rtc": (["run", "--kernel", "{kernel}", "--rtc", "base=soon"], "rtc base is utc or a date"),
     "drive": (["run", "--kernel", "{kernel}", "--drive", "x"], "--drive is not there yet"),
+    "dtb": (["run", "--kernel", "{kernel}", "--dtb", "{kernel}.dtb"], "cannot read the dtb"),
     "smp": (["run", "--kernel", "{kernel}", "--smp", "2"], "not there yet"),
     "no recording": (["replay", "{tmp}/none.jrr"], "does not exist"),
     "not a recording": (["info", "{tmp}"], "is not a recording"),

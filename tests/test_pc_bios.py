@@ -80,6 +80,7 @@ def test_the_last_part_of_the_rom_is_below_1_mib_too(size: int) -> None:
         ({"bios": Image("rom", bytes(1000))}, "whole pages of 4 KiB"),
         ({"bios": Image("rom", bytes(32 * MIB))}, "at most 16 MiB"),
         ({"bios": rom(), "kernel": rom()}, "takes no --kernel"),
+        ({"kernel": rom(), "dtb": rom()}, "a PC has no device tree"),
         ({}, "--kernel FILE .* or --bios FILE"),
     ],
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from runtime.timeline.record import Limits, Outcome, Outside
 
 _FILE = click.Path(path_type=Path)
-_LATER = ("drive", "net", "display", "dtb")
+_LATER = ("drive", "net", "display")
 
 MACHINE_OPTIONS = [
     click.option("--arch", type=click.Choice(["x86_64", "i386", "arm"]), default="x86_64", show_default=True),
@@ -25,10 +25,10 @@ MACHINE_OPTIONS = [
     click.option("--cpu", metavar="NAME", default="default", help="Processor model."),
     click.option("--smp", type=int, metavar="N", default=1, show_default=True, help="Processors."),
     click.option("--memory", "-m", metavar="SIZE", default="256M", show_default=True, help="RAM: 64M, 2G, ..."),
-    click.option("--kernel", type=_FILE, metavar="F", help="Linux kernel (bzImage) or ELF image to boot."),
+    click.option("--kernel", type=_FILE, metavar="F", help="Linux kernel (bzImage, zImage) or ELF image to boot."),
     click.option("--initrd", type=_FILE, metavar="F", help="Initial RAM disk."),
     click.option("--append", metavar="S", default="", help="Kernel command line."),
-    click.option("--dtb", metavar="F", help="Device tree."),
+    click.option("--dtb", type=_FILE, metavar="F", help="Device tree of an ARM machine, instead of the generated one."),
     click.option("--bios", type=_FILE, metavar="F", help="Firmware: a ROM image, entered at the reset vector."),
     click.option("--drive", metavar="F", help="Disk image."),
     click.option("--net", metavar="...", help="Network card."),
@@ -68,7 +68,7 @@ def machine_config(options: dict[str, Any]) -> MachineConfig:
         raise Failure("--smp: more than one processor is not there yet")
     if options["kernel"] is None and options["bios"] is None:
         raise Failure("there is nothing to run: give a --kernel or a --bios")
-    files = [name for name in ("kernel", "initrd", "bios") if options[name] is not None]
+    files = [name for name in ("kernel", "initrd", "bios", "dtb") if options[name] is not None]
     values: dict[str, Any] = {name: Image.load(options[name], name) for name in files}
     values |= {name: options[name] for name in ("arch", "machine", "cpu", "smp", "append", "tier")}
     values |= _shift(options["icount"])

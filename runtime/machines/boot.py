@@ -12,6 +12,8 @@ from runtime.machines.linux_boot import load_linux
 def load_guest(config: MachineConfig, ram: memoryview, board: Any, cpu: Any) -> None:
     """Load what the configuration names into ``ram`` (behind it there is room for firmware, which begins at the reset
     vector). ConfigError when it cannot be started."""
+    if config.dtb is not None:
+        raise ConfigError("--dtb: a PC has no device tree")
     if config.bios is not None:
         if config.kernel is not None or config.initrd is not None:
             raise ConfigError("--bios starts the firmware alone: it takes no --kernel and no --initrd")
