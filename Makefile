@@ -33,9 +33,10 @@ bench: $(STAMP) system-tools
 	$(BIN)/python bench/loop.py
 	$(BIN)/python bench/boot.py
 
-# Rebuild the demo guest's shipped bytes from its source (needs binutils).
+# Rebuild the demo guests' shipped bytes from their sources (needs binutils, for ARM those of Debian's armhf).
 demo-guest: system-tools
 	$(MAKE) -C runtime/guests/demo
+	@if command -v arm-linux-gnueabihf-as > /dev/null; then $(MAKE) -C runtime/guests/demo_arm; fi
 
 # What some tests and the benchmarks compare with. Without it they say so and skip: a failure here stops nothing.
 system-tools:

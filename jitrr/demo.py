@@ -6,13 +6,14 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import click
 
 from runtime.borders.console import ConsoleOutput
 from runtime.borders.script import Script, parse_script
 from runtime.config import Image, MachineConfig
-from runtime.guests import demo as guest
+from runtime.guests import demo, demo_arm
 from runtime.machine_api import StopReason
 from runtime.recording.errors import Divergence
 from runtime.recording.recording import Recording
@@ -20,8 +21,10 @@ from runtime.timeline.build import Factory
 from runtime.timeline.record import Limits, Outcome, Outside, Pace, record
 from runtime.timeline.replay import Replay
 
+#: The guest of each architecture: modules with IMAGE, DESCRIPTION, QUESTION.
+GUESTS: dict[str, Any] = {"x86_64": demo, "arm": demo_arm}
 #: Someone types a name, a sixth of a virtual second after being asked.
-SCRIPT = f'after "{guest.QUESTION}" +20_000_000 keyboard "Ada\\n"'
+SCRIPT = f'after "{demo.QUESTION}" +20_000_000 keyboard "Ada\\n"'
 #: Where to seek to, as parts of the recording's length; backwards, so that each one needs a checkpoint.
 PLACES = (0.95, 0.5, 0.1)
 _TIMEOUT = 120.0
@@ -41,8 +44,8 @@ class _Transcript(ConsoleOutput):
         super().write(data)
 
 
-def _machine() -> MachineConfig:
-    return MachineConfig(memory=16 << 20, kernel=Image.load(guest.IMAGE, "demo guest"))
+def _machine(arch: str) -> MachineConfig:
+    return MachineConfig(arch=arch, memory=16 << 20, kernel=Image.load(GUESTS[arch].IMAGE, "demo guest"))
 
 
 def _record(path: Path, config: MachineConfig, factory: Factory | None) -> tuple[Outcome, bytes]:
@@ -93,16 +96,16 @@ def _seek(recording: Recording, passed: dict[int, bytes], factory: Factory | Non
         click.echo(f"   instruction {icount:>13,}   {took:>8}   digest {digest.hex()}, as when the replay passed it")
 
 
-def run(*, config: MachineConfig | None = None, factory: Factory | None = None) -> int:
-    """Record the demo guest (or ``config``), replay it, seek, compare digests; returns the exit code.
+def run(arch: str = "x86_64", *, config: MachineConfig | None = None, factory: Factory | None = None) -> int:
+    """Record the demo guest of ``arch`` (or ``config``), replay it, seek, compare digests; returns the exit code.
 
     Divergence, RecordingError or ConfigError when something is not as it must be. ``factory`` builds another machine.
     """
     with tempfile.TemporaryDirectory(prefix="jitrr-demo-") as folder:
         path = Path(folder) / "demo.jrr"
-        click.echo("1. Recording a small operating system: 64-bit, with a timer, a keyboard, two programs in ring 3.")
+        click.echo(f"1. Recording a small operating system: {GUESTS[arch].DESCRIPTION}.")
         click.echo('   Its clock and its random numbers come from this host; a script types "Ada".\n')
-        outcome, shown = _record(path, config or _machine(), factory)
+        outcome, shown = _record(path, config or _machine(arch), factory)
         if outcome.reason != StopReason.POWER_OFF.value:
             click.echo(f"jitrr: the demo guest did not switch itself off: {outcome.reason} {outcome.message}", err=True)
             return 4
@@ -112,6 +115,7 @@ def run(*, config: MachineConfig | None = None, factory: Factory | None = None) 
         passed = _replay(recording, shown, factory)
         click.echo("\n3. Seeking: any instruction is reached from the nearest checkpoint before it, here backwards.\n")
         _seek(recording, passed, factory)
-    click.echo(f"\nYourself: jitrr record --memory 16M --kernel {guest.IMAGE} -o my.jrr")
+    kernel = GUESTS[arch].IMAGE
+    click.echo(f"\nYourself: jitrr record --arch {arch} --memory 16M --kernel {kernel} -o my.jrr")
     click.echo("Then:     jitrr info my.jrr, jitrr log my.jrr, jitrr replay my.jrr --seek 1000000 --digest")
     return 0

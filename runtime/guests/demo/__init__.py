@@ -11,6 +11,8 @@ from pathlib import Path
 
 #: The built image, ready for ``jitrr record --kernel``.
 IMAGE = Path(__file__).parent / "demo.elf"
+#: What it is, in a few words.
+DESCRIPTION = "64-bit, with a timer, a keyboard, two programs in ring 3"
 #: What it prints before it waits for a line of input, and what it prints last.
 QUESTION = "What is your name? "
 POWERING_OFF = "powering off"
