@@ -26,27 +26,41 @@ def cache_dir() -> Path:
 
 
 @cache
-def source_key() -> bytes:
-    """Hash of the sources that decide what generated code means."""
+def source_key(arch: str) -> bytes:
+    """Hash of the sources that decide what generated code for an architecture means."""
     root = Path(__file__).resolve().parents[2]
     state = xxhash.xxh3_128()
-    for folder in ("jitrr/engine", "jitrr/microops", "frontends"):
+    for folder in ("jitrr/engine", "jitrr/microops", f"frontends/{arch}"):
         for path in sorted((root / folder).rglob("*.py")):
             state.update(str(path.relative_to(root)).encode())
             state.update(path.read_bytes())
     return state.digest()
 
 
-def key(kind: str, *parts: bytes | str) -> str:
-    """File name of an entry."""
+@cache
+def _version(arch: str) -> bytes:
+    """What every entry of an architecture depends on."""
     from jitrr.engine.codegen import host_key
 
-    state = xxhash.xxh3_128(source_key())
-    for part in (host_key(), *parts):
+    return source_key(arch) + host_key().encode()
+
+
+def key(kind: str, arch: str, *parts: bytes | str) -> str:
+    """File name of an entry."""
+    state = xxhash.xxh3_128(_version(arch))
+    for part in parts:
         data = part.encode() if isinstance(part, str) else part
         state.update(len(data).to_bytes(8, "little"))
         state.update(data)
     return f"{kind}-{state.hexdigest()}"
+
+
+def names(kind: str) -> set[str]:
+    """The entries of a kind that are there now."""
+    try:
+        return {name for name in os.listdir(cache_dir()) if name.startswith(f"{kind}-")}
+    except OSError:
+        return set()
 
 
 def load(name: str) -> bytes | None:

@@ -169,6 +169,8 @@ class Tier:
         self.installed: dict[int, list[int]] = {}  # entry head -> heads of its blocks
         self.users: dict[int, set[int]] = defaultdict(set)  # head -> entries of regions it is part of
         self.asked: set[int] = set()
+        #: Regions in the disk cache: most questions need no file to be opened.
+        self.stored = cache.names("region")
         self.samples: Counter[int] = Counter()
         self.number = 0
         self.pools = engine.new_memory(8 << 20)
@@ -274,8 +276,8 @@ class Tier:
 
     def _put_cached(self, head: int, pc: int, limits: tuple[int, int]) -> bool:
         """... if all its blocks are the same here."""
-        body = self.body(head)
-        data = cache.load(self._name(body, head, limits))
+        name = self._name(self.body(head), head, limits)
+        data = cache.load(name) if name in self.stored else None
         if data is None:
             return False
         deltas, digests, linked, code = msgpack.unpackb(data)
@@ -313,7 +315,9 @@ class Tier:
             return
         digests = [b.digest for b in formed.bodies]
         entry = msgpack.packb((formed.deltas, digests, bool(linked), code))
-        cache.store(self._name(formed.bodies[0], formed.head, formed.limits), entry)
+        name = self._name(formed.bodies[0], formed.head, formed.limits)
+        cache.store(name, entry)
+        self.stored.add(name)
         self._install(formed, code, bool(linked))
 
     def _install(self, formed: Formed, code: bytes, linked: bool) -> None:
