@@ -21,25 +21,29 @@ _COMPARED = {"eq": "eq", "ne": "ne", "cs": "uge", "cc": "ult", "hi": "ugt", "ls"
 
 def set_nz(e: Any, result: str) -> None:
     """N and Z of a 32-bit result."""
-    wide = e.zext(32, result)
-    e.set("nf", wide)
-    e.set("zf", wide)
+    e.set_signed("nf", 32, result)
+    e.set_signed("zf", 32, result)
     e.notes.pop("sub", None)
+
+
+def _set_cv(e: Any, carry: str, overflow: str) -> None:
+    """C from an i1, V from bit 31 of an i32."""
+    e.set_signed("cf", 32, e.cast("zext", 1, carry, 32))
+    e.set_signed("vf", 32, overflow)
 
 
 def set_sub(e: Any, a: str, b: str, result: str) -> None:
     """The flags of a - b."""
     set_nz(e, result)
-    e.set("cf", e.zext(1, e.icmp("uge", 32, a, b)))
-    e.set("vf", e.zext(32, e.bin("and", 32, e.bin("xor", 32, a, b), e.bin("xor", 32, a, result))))
+    overflow = e.bin("and", 32, e.bin("xor", 32, a, b), e.bin("xor", 32, a, result))
+    _set_cv(e, e.icmp("uge", 32, a, b), overflow)
     e.notes["sub"] = (a, b)
 
 
 def set_add(e: Any, a: str, b: str, result: str, carry: str) -> None:
     """The flags of a + b (and a carry in) with carry out ``carry`` (i1)."""
     set_nz(e, result)
-    e.set("cf", e.zext(1, carry))
-    e.set("vf", e.zext(32, e.bin("and", 32, e.bin("xor", 32, a, result), e.bin("xor", 32, b, result))))
+    _set_cv(e, carry, e.bin("and", 32, e.bin("xor", 32, a, result), e.bin("xor", 32, b, result)))
 
 
 def set_nzcv(e: Any, value: str) -> None:
