@@ -34,6 +34,8 @@ CODE_BYTES = 128 << 20
 SMALL, LARGE = (6, 100), (40, 600)
 #: How often a block must be the one in which a run ended (every few ms) before it is made a large region.
 SAMPLES = 8
+#: Regions that the worker has before it: enough to keep it busy from one service to the next.
+AHEAD = 3
 
 
 class CodeArena:
@@ -166,6 +168,7 @@ class Tier:
         self.arena = CodeArena()
         self.workers: list[Worker] = []
         self.waiting: dict[int, Formed] = {}
+        self.queue: list[Formed] = []
         self.installed: dict[int, list[int]] = {}  # entry head -> heads of its blocks
         self.users: dict[int, set[int]] = defaultdict(set)  # head -> entries of regions it is part of
         self.asked: set[int] = set()
@@ -199,7 +202,7 @@ class Tier:
             self.wide_constant[row.number] = wide and row.kind != "exit"
 
     # -- between runs -------------------------------------------------------------------------------------------------
-    def service(self, wait: float = 0.0) -> None:
+    def service(self) -> None:
         """Take newly hot blocks, and code that is ready."""
         s = self.engine.state
         count = int(s["hot_count"])
@@ -212,6 +215,7 @@ class Tier:
             self._sampled(int(s["sample"]), int(s["sample_pc"]))
             s["sample"] = 0
         self._collect(0.0)
+        self._feed()
         if self.synchronous:
             self.finish()
         if self.full:  # start afresh: what is still hot comes back, from the disk cache
@@ -219,7 +223,8 @@ class Tier:
 
     def finish(self) -> None:
         """Wait for all outstanding code."""
-        while self.waiting:
+        while self.queue or self.waiting:
+            self._feed()
             self._collect(1.0)
 
     def close(self) -> None:
@@ -264,6 +269,7 @@ class Tier:
     def _sampled(self, head: int, pc: int) -> None:
         """The guest was in this block when a run ended."""
         self.samples[head] += 1
+        self._hurry(head)
         if self.samples[head] != SAMPLES or self._is_stale(head):
             return
         former = Former(self, head, pc, LARGE)
@@ -299,12 +305,28 @@ class Tier:
         """Have a region compiled."""
         for part in formed.heads:
             self.users[part].add(formed.head)
-        worker = min(self.workers, key=lambda each: len(each.waiting), default=None)
-        if worker is None or (worker.waiting and len(self.workers) < self._most_workers):
-            worker = self._start_worker()
-        self.number += 1
-        self.waiting[self.number] = formed
-        worker.send(self.number, (self._opt, *formed.request()))
+        self.queue.append(formed)
+
+    def _hurry(self, head: int) -> None:
+        """A region that this block is part of is compiled next."""
+        entries = self.users.get(head, ())
+        for at, formed in enumerate(self.queue):
+            if formed.head in entries:
+                self.queue.append(self.queue.pop(at))
+                return
+
+    def _feed(self) -> None:
+        """Give the workers something to do: what was asked for last, for it is what the guest does now."""
+        while self.queue and (self.synchronous or len(self.waiting) < AHEAD):
+            formed = self.queue.pop()
+            if any(self._is_stale(h) for h in formed.heads):
+                continue
+            worker = min(self.workers, key=lambda each: len(each.waiting), default=None)
+            if worker is None or (worker.waiting and len(self.workers) < self._most_workers):
+                worker = self._start_worker()
+            self.number += 1
+            self.waiting[self.number] = formed
+            worker.send(self.number, (self._opt, *formed.request()))
 
     def _arrived(self, number: int, code: bytes | None, linked: Any) -> None:
         formed = self.waiting.pop(number, None)
@@ -359,6 +381,7 @@ class Tier:
         self.installed.clear()
         self.users.clear()
         self.waiting.clear()
+        self.queue.clear()
         self.asked.clear()
         self.samples.clear()
         self.arena.used = self.pool_used = 0
