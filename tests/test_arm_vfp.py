@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import struct
 import sys
@@ -186,6 +187,32 @@ def test_comparisons(request: pytest.FixtureRequest, n: int, tier: str) -> None:
             flags = ref.compare(control, n, numbers[0], numbers[2], bool(signal))
             expected = numbers[0], fpscr | control.flags | flags << 28
             assert run_number(executor, code, fpscr, n, numbers, tier == "jit" and i == 0) == expected, numbers
+
+
+def test_whatever_the_host_program_has_set_up(interpreter: ArmExecutor) -> None:
+    """A host library may have switched to flushing denormals or another rounding mode."""
+    import llvmlite.binding as llvm
+
+    from jitrr.engine.codegen import Linker, compile_ir
+
+    llvm.initialize_native_target()
+    text = (
+        "declare void @llvm.x86.sse.ldmxcsr(ptr)\n"
+        "define void @set_mxcsr(ptr %p) { call void @llvm.x86.sse.ldmxcsr(ptr %p)\n ret void }"
+    )
+    linker = Linker()
+    address = linker.load(compile_ir(text), ["set_mxcsr"])["set_mxcsr"]
+    set_mxcsr = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint32))(address)
+    one, third = 0x3F800000, 0x40400000
+    denormal = 0x00400000
+    try:
+        for mxcsr in (0x1F80, 0x1F80 | 0xE040):
+            set_mxcsr(ctypes.c_uint32(mxcsr))
+            divided = run_number(interpreter, word("vdiv", z=0, d=2, m=4), IXC, 32, [0, one, third], False)
+            added = run_number(interpreter, word("vadd", z=0, d=2, m=4), 0, 32, [0, denormal, 1], False)
+            assert divided == (0x3EAAAAAB, IXC) and added == (denormal + 1, 0)
+    finally:
+        set_mxcsr(ctypes.c_uint32(0x1F80))
 
 
 def test_fixed_point_rounds_to_nearest(interpreter: ArmExecutor) -> None:

@@ -19,6 +19,8 @@ from jitrr.microops.emit import Emit, llvm_type
 from jitrr.microops.table import Operand, Row
 
 SIGNATURE = "ptr %ip, ptr %cpu, i64 %ic"
+#: Rounding to nearest, denormals as they are, all exceptions masked: whatever the host program has set up.
+DEFAULT_MXCSR = 0x1F80
 _FIELD_AT = {"d": 8, "a": 10, "b": 12, "c": 14}
 LIKELY, UNLIKELY = "!prof !0", "!prof !1"
 METADATA = '\n!0 = !{!"branch_weights", i32 2000, i32 1}\n!1 = !{!"branch_weights", i32 1, i32 2000}\n'
@@ -422,15 +424,17 @@ def machinery(frontend: Frontend, helpers: dict[str, int]) -> str:
 
     e = new()
     e.ic = e.get("ic")
-    mxcsr = e.pointer(layout[frontend.host_fp]) if frontend.host_fp else None
-    if mxcsr:
-        Emit.declarations["llvm.x86.sse.ldmxcsr"] = "declare void @llvm.x86.sse.ldmxcsr(ptr)"
-        Emit.declarations["llvm.x86.sse.stmxcsr"] = "declare void @llvm.x86.sse.stmxcsr(ptr)"
-        host = e.pointer(layout["host_mxcsr"])
-        e.line(f" call void @llvm.x86.sse.stmxcsr(ptr {host})\n call void @llvm.x86.sse.ldmxcsr(ptr {mxcsr})")
+    Emit.declarations["llvm.x86.sse.ldmxcsr"] = "declare void @llvm.x86.sse.ldmxcsr(ptr)"
+    Emit.declarations["llvm.x86.sse.stmxcsr"] = "declare void @llvm.x86.sse.stmxcsr(ptr)"
+    host = e.pointer(layout["host_mxcsr"])
+    if frontend.host_fp:
+        mxcsr = e.pointer(layout[frontend.host_fp])
+    else:
+        mxcsr = e.let("alloca i32")
+        e.line(f" store i32 {DEFAULT_MXCSR}, ptr {mxcsr}")
+    e.line(f" call void @llvm.x86.sse.stmxcsr(ptr {host})\n call void @llvm.x86.sse.ldmxcsr(ptr {mxcsr})")
     e.line(f" call preserve_nonecc void @resume(ptr null, ptr %cpu, i64 {e.ic})")
-    if mxcsr:
-        e.line(f" call void @llvm.x86.sse.stmxcsr(ptr {mxcsr})\n call void @llvm.x86.sse.ldmxcsr(ptr {host})")
+    e.line(f" call void @llvm.x86.sse.stmxcsr(ptr {mxcsr})\n call void @llvm.x86.sse.ldmxcsr(ptr {host})")
     text = "\n".join(e.lines)
     out.append(f"define void @enter(ptr %cpu) nounwind {{\n{text}\n ret void\n}}\n")
     return "\n".join(out)

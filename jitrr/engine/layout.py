@@ -109,7 +109,7 @@ ENGINE_FIELDS = {
     "h_head": "handler of a block's head cell",
     "h_stopped": "handler that ends a truncated copy of a block",
     "h_short": "handler for a block longer than the budget",
-    "host_mxcsr": "MXCSR of the host program, kept while the guest's is loaded (Frontend.host_fp)",
+    "host_mxcsr": "MXCSR of the host program, kept while the guest's or a plain one is loaded",
     "host_call": "entry of Python's callback",
     "io_value": "argument of a device callback",
     "icount_now": "instructions retired before the one that is calling a device",
