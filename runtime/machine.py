@@ -36,7 +36,8 @@ def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int]
     from runtime.machines.virt_machine import VirtMachine
 
     machines: dict[tuple[str, str], type[BoardMachine]] = {
-        ("x86_64", "pc"): PcMachine, ("i386", "pc"): PcMachine, ("arm", "virt"): VirtMachine,
+        ("x86_64", "pc"): PcMachine, ("i386", "pc"): PcMachine, ("x86_64", "pc-test"): PcMachine,
+        ("i386", "pc-test"): PcMachine, ("arm", "virt"): VirtMachine,
     }  # fmt: skip
     kind = machines.get((config.arch, config.machine))
     if kind is None:

@@ -244,6 +244,18 @@ def test_load_elf(wide: bool) -> None:
         assert descriptor >> 48 & 0xFF == 0xCF
 
 
+def test_the_initrd_is_a_multiboot_module() -> None:
+    ram = ram_of(8)
+    entry = load_elf(ram, elf(False), "hello", b"module" * 1000)
+    flags, count, at = unpack_from("<I16xII", ram, entry.ebx)
+    assert (flags & 8, count) == (8, 1)
+    start, end = unpack_from("<II", ram, at)
+    assert start % 4096 == 0 and end <= 8 * MIB
+    assert bytes(ram[start:end]) == b"module" * 1000
+    with pytest.raises(ValueError, match="the initrd has 7340032 bytes, but only 7340024 bytes"):
+        load_elf(ram, elf(False), "", bytes(7 * MIB))
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

@@ -21,7 +21,8 @@ _LATER = ("drive", "net", "display")
 
 MACHINE_OPTIONS = [
     click.option("--arch", type=click.Choice(["x86_64", "i386", "arm"]), default="x86_64", show_default=True),
-    click.option("--machine", metavar="NAME", default="", help="Board; by default pc on x86, virt on ARM."),
+    click.option("--machine", metavar="NAME", default="",
+                 help="Board; by default pc on x86 (pc-test: for test programs), virt on ARM."),
     click.option("--cpu", metavar="NAME", default="default", help="Processor model."),
     click.option("--smp", type=int, metavar="N", default=1, show_default=True, help="Processors."),
     click.option("--memory", "-m", metavar="SIZE", default="256M", show_default=True, help="RAM: 64M, 2G, ..."),

@@ -26,14 +26,10 @@ def load_guest(config: MachineConfig, ram: memoryview, board: Any, cpu: Any) -> 
     rsdp = board.install_acpi()
     try:
         if kernel[:4] == b"\x7fELF":
-            if initrd:
-                raise ConfigError("an ELF kernel takes no --initrd")
-            cpu.enter_flat32(load_elf(ram, kernel, config.append))
+            cpu.enter_flat32(load_elf(ram, kernel, config.append, initrd))
         else:
             wide = config.arch == "x86_64"
             enter = cpu.enter_linux64 if wide else cpu.enter_linux32
             enter(load_linux(ram, kernel, initrd, config.append, rsdp=rsdp, wide=wide))
-    except ConfigError:
-        raise
     except ValueError as error:
         raise ConfigError(str(error)) from error

@@ -1,4 +1,5 @@
-"""Loads an ELF image by its program headers and enters it as the Multiboot specification (0.6.96, chapter 3.2) says."""
+"""Loads an ELF image by its program headers and enters it as the Multiboot specification (0.6.96, chapter 3.2) says;
+an initrd is its only module (3.3)."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ from struct import pack, unpack_from
 from runtime.machines.memory_map import EXTENDED, USABLE_LOW, ram_ranges
 
 MAGIC = 0x2BADB002
-GDT, INFO, COMMAND_LINE = 0x6000, 0x7000, 0x7100
+GDT, INFO, MODULE, COMMAND_LINE = 0x6000, 0x7000, 0x70C0, 0x7100
 COMMAND_LINE_SIZE = 0x8000 - COMMAND_LINE
 CODE_SELECTOR, DATA_SELECTOR = 0x08, 0x10
 _GDT_ENTRIES = (0, 0x00CF9A00_0000FFFF, 0x00CF9200_0000FFFF)
-_HAS_MEMORY, _HAS_COMMAND_LINE = 1, 4
+_HAS_MEMORY, _HAS_COMMAND_LINE, _HAS_MODULES = 1, 4, 8
 _LOADABLE = 1
 
 
@@ -55,8 +56,18 @@ def _segments(image: bytes) -> tuple[int, list[tuple[int, bytes, int]]]:
     return entry, segments
 
 
-def load_elf(ram: memoryview, image: bytes, command_line: str = "") -> ElfEntry:
-    """Put ``image`` (ELF32 or ELF64) and a Multiboot information structure into ``ram``; how to start it.
+def _place_module(ram: memoryview, module: bytes, memory: int, image_end: int) -> bytes:
+    """``module`` at the end of memory, on a page; the module structure."""
+    start = memory - len(module) & -4096
+    if start < image_end:
+        room = max(memory - image_end, 0)
+        raise ValueError(f"the initrd has {len(module)} bytes, but only {room} bytes of memory are left for it")
+    ram[start : start + len(module)] = module
+    return pack("<4I", start, start + len(module), COMMAND_LINE, 0)
+
+
+def load_elf(ram: memoryview, image: bytes, command_line: str = "", module: bytes = b"") -> ElfEntry:
+    """Put ``image`` (ELF32 or ELF64), ``module`` and a Multiboot information structure into ``ram``; how to start it.
 
     Segments go to their physical addresses. ValueError with one clear line for an image that cannot be loaded.
     """
@@ -71,9 +82,17 @@ def load_elf(ram: memoryview, image: bytes, command_line: str = "") -> ElfEntry:
         if address < COMMAND_LINE + COMMAND_LINE_SIZE and address + size > GDT:
             raise ValueError(f"an ELF segment at {address:#x} overlaps the boot information at {GDT:#x}")
         ram[address : address + size] = data + bytes(size - len(data))
-    flags = _HAS_MEMORY | _HAS_COMMAND_LINE
+    flags, described = _HAS_MEMORY | _HAS_COMMAND_LINE, b""
+    if module:
+        flags |= _HAS_MODULES
+        described = _place_module(ram, module, memory, max(address + size for address, _, size in segments))
     info = pack("<5I", flags, USABLE_LOW >> 10, (memory - EXTENDED) >> 10, 0, COMMAND_LINE)
-    for at, data in ((GDT, pack("<3Q", *_GDT_ENTRIES)), (INFO, info.ljust(0x100, b"\0")), (COMMAND_LINE, text)):
+    info += pack("<2I", 1, MODULE) if module else b""
+    for at, data in (
+        (GDT, pack("<3Q", *_GDT_ENTRIES)),
+        (INFO, info.ljust(MODULE - INFO, b"\0") + described.ljust(COMMAND_LINE - MODULE, b"\0")),
+        (COMMAND_LINE, text),
+    ):
         ram[at : at + len(data)] = data
     return ElfEntry(
         eip=entry,

@@ -1,4 +1,6 @@
-"""The ``pc`` board: an IBM PC compatible with ACPI and one processor. What is where: :meth:`PcBoard._map`."""
+"""The ``pc`` board: an IBM PC compatible with ACPI and one processor. What is where: :meth:`PcBoard._map`.
+
+As ``pc-test`` it has a device for test programs as well."""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from runtime.border import Border
 from runtime.bus import Bus
 from runtime.clock import VirtualClock
 from runtime.device import Device, Registers, State
-from runtime.devices import acpi_pm, hpet, ioapic, lapic, vga
+from runtime.devices import acpi_pm, hpet, ioapic, lapic, test_device, vga
 from runtime.devices.acpi_pm import AcpiPm
 from runtime.devices.debug_port import DebugPorts
 from runtime.devices.hpet import Hpet
@@ -20,6 +22,7 @@ from runtime.devices.lapic import Lapic
 from runtime.devices.mc146818 import Mc146818
 from runtime.devices.ps2 import Keyboard, Mouse
 from runtime.devices.reset_ports import ResetPorts
+from runtime.devices.test_device import TestDevice
 from runtime.devices.uart16550 import Uart16550
 from runtime.devices.vga import Vga
 from runtime.interrupts import Line, ProcessorPins
@@ -37,8 +40,9 @@ class PcBoard:
     """
 
     def __init__(
-        self, clock: VirtualClock, border: Border, ram: memoryview, pins: ProcessorPins, *, has_hpet: bool = False
-    ):
+        self, clock: VirtualClock, border: Border, ram: memoryview, pins: ProcessorPins, *, has_hpet: bool = False,
+        has_test_device: bool = False,
+    ):  # fmt: skip
         self.ram, self.pins, self.has_hpet = ram, pins, has_hpet
         self.io, self.mmio = Bus("I/O port"), Bus("memory")
         self.intr = Line(pins.set_intr)
@@ -61,8 +65,11 @@ class PcBoard:
         self.vga = Vga("vga", clock)
         self.debug = DebugPorts("debug", border)
         self.hpet = Hpet("hpet", clock, self.inputs, (self.irqs[TIMER_IRQ], self.irqs[RTC_IRQ])) if has_hpet else None
+        self.test = TestDevice("test", self._set_any, pins) if has_test_device else None
         self.rtc.set_memory_size(len(ram))
         self._map()
+        if self.test:
+            self._map_test_device(self.test)
 
     def _map(self) -> None:
         ports: tuple[tuple[int, int, str, Registers], ...] = (
@@ -93,6 +100,12 @@ class PcBoard:
         for row in memory:
             self.mmio.map(*row)
 
+    def _map_test_device(self, test: TestDevice) -> None:
+        self.io.map(0xE0, 4, "test ports", test.ports)
+        self.io.map(0xF4, 4, "test exit", test.exit)
+        self.io.map(0x2000, test_device.LINES, "test lines", test.lines)
+        self.mmio.map(0xFF000000, test_device.MEMORY_SIZE, "test memory", test.memory)
+
     # Wiring
 
     def _set_irq(self, number: int, level: bool) -> None:
@@ -102,6 +115,9 @@ class PcBoard:
 
     def _set_pin(self, pin: int, level: bool) -> None:
         self.ioapic.set_input(pin, level)
+
+    def _set_any(self, number: int, level: bool) -> None:
+        (self.irqs[number] if number < len(self.irqs) else self.inputs[number]).set(level)
 
     def _set_legacy(self, number: int, level: bool) -> None:
         """PIT and RTC are cut off while the HPET stands in for them."""
@@ -127,7 +143,7 @@ class PcBoard:
             self.pit, self.rtc, self.pm, self.resets, self.keyboard, self.mouse, self.i8042, self.serial, self.vga,
             self.debug, self.pic, self.apic, self.ioapic,
         ]  # fmt: skip
-        return [self.hpet, *found] if self.hpet else found
+        return [device for device in (self.hpet, self.test) if device] + found
 
     def _lines(self) -> list[Line]:
         own = [self.intr, self._pic_line, self._pit_line, self._rtc_line]

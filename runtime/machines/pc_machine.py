@@ -38,7 +38,8 @@ class PcMachine(BoardMachine):
         return engine
 
     def build(self) -> None:
-        self.board = PcBoard(self.clock, self.border, self.ram[: self.config.memory], self)
+        self.board = PcBoard(self.clock, self.border, self.ram[: self.config.memory], self,
+                             has_test_device=self.config.machine == "pc-test")  # fmt: skip
         self.io_read, self.io_write = self.board.io.read, self.board.io.write
         self.cpu = X86Cpu(self.engine, self, self.config.shift, long_mode=self.config.arch == "x86_64")
 
