@@ -1,6 +1,6 @@
 # One way to do each chore. A fresh checkout needs python3 (3.11 or newer) and make; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench demo-guest system-tools clean
+.PHONY: help demo test lint bench conformance demo-guest system-tools clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,6 +11,7 @@ help:
 	@echo "make demo   record, replay and seek a small operating system"
 	@echo "make test   all tests"
 	@echo "make lint   style and types"
+	@echo "make conformance   independent test suites, from the directory JITRR_SUITES"
 	@echo "make bench  compare with QEMU: the boot of a Debian kernel, a hot loop"
 
 $(STAMP): pyproject.toml
@@ -29,6 +30,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Independent test suites, from the directory JITRR_SUITES; writes docs/conformance.md.
+conformance: $(STAMP)
+	$(BIN)/python bench/conformance.py
+
 bench: $(STAMP) system-tools
 	$(BIN)/python bench/loop.py
 	$(BIN)/python bench/boot.py
@@ -36,6 +41,7 @@ bench: $(STAMP) system-tools
 # Rebuild the demo guests' shipped bytes from their sources (needs binutils, for ARM those of Debian's armhf).
 demo-guest: system-tools
 	$(MAKE) -C runtime/guests/demo
+	$(MAKE) -C runtime/guests/demo_i386
 	@if command -v arm-linux-gnueabihf-as > /dev/null; then $(MAKE) -C runtime/guests/demo_arm; fi
 
 # What some tests and the benchmarks compare with. Without it they say so and skip: a failure here stops nothing.

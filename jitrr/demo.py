@@ -13,7 +13,7 @@ import click
 from runtime.borders.console import ConsoleOutput
 from runtime.borders.script import Script, parse_script
 from runtime.config import Image, MachineConfig
-from runtime.guests import demo, demo_arm
+from runtime.guests import demo, demo_arm, demo_i386
 from runtime.machine_api import StopReason
 from runtime.recording.errors import Divergence
 from runtime.recording.recording import Recording
@@ -22,7 +22,7 @@ from runtime.timeline.record import Limits, Outcome, Outside, Pace, record
 from runtime.timeline.replay import Replay
 
 #: The guest of each architecture: modules with IMAGE, DESCRIPTION, QUESTION.
-GUESTS: dict[str, Any] = {"x86_64": demo, "arm": demo_arm}
+GUESTS: dict[str, Any] = {"x86_64": demo, "i386": demo_i386, "arm": demo_arm}
 #: Someone types a name, a sixth of a virtual second after being asked.
 SCRIPT = f'after "{demo.QUESTION}" +20_000_000 keyboard "Ada\\n"'
 #: Where to seek to, as parts of the recording's length; backwards, so that each one needs a checkpoint.

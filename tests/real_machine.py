@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from jitrr.demo import GUESTS
 from runtime.borders.script import Script, parse_script
 from runtime.config import Image, MachineConfig
 from runtime.guests import demo
@@ -26,14 +27,16 @@ BUSY = Pace(flush=0.0, digest=0.0, checkpoint=0.0, share=1e9)
 Thresholds = tuple[int, int] | None
 
 
-def demo_config(rtc: str = "utc") -> MachineConfig:
+def demo_config(rtc: str = "utc", arch: str = "x86_64") -> MachineConfig:
     """The demo guest in 16 MiB."""
-    return MachineConfig(memory=16 << 20, kernel=Image.load(demo.IMAGE, "demo guest"), rtc=rtc)
+    return MachineConfig(arch=arch, memory=16 << 20, kernel=Image.load(GUESTS[arch].IMAGE, "demo guest"), rtc=rtc)
 
 
-def record_demo(path: Path, script: str = ANSWER, pace: Pace = BUSY, rtc: str = "utc") -> Outcome:
+def record_demo(
+    path: Path, script: str = ANSWER, pace: Pace = BUSY, rtc: str = "utc", arch: str = "x86_64"
+) -> Outcome:
     """Record the demo guest with scripted input."""
-    return record(path, demo_config(rtc), Outside(script=Script(parse_script(script))), pace=pace)
+    return record(path, demo_config(rtc, arch), Outside(script=Script(parse_script(script))), pace=pace)
 
 
 def random_thresholds(rng: random.Random) -> tuple[int, int]:

@@ -125,6 +125,20 @@ def test_checkpoints_while_recording_do_not_matter(tmp_path: Path, monkeypatch: 
     assert (often.icount, often.log.digests[-1].digest) == (never.icount, never.log.digests[-1].digest)
 
 
+def test_the_i386_guest(tmp_path: Path) -> None:
+    """Task switches, virtual-8086 mode and the x87 of a 32-bit guest: by tier, thresholds, stops and seeks."""
+    assert record_demo(tmp_path / "i386.jrr", arch="i386").reason == "power-off"
+    recording, rng = Recording(tmp_path / "i386.jrr"), random.Random(SEED)
+    truth = Walk(recording, places(recording, rng, 30), "interp").digests
+    for tier, thresholds in (("jit", None), ("auto", random_thresholds(rng))):
+        assert Walk(recording, sorted(truth), tier, thresholds).digests == truth
+    wander(recording, truth, rng, random_thresholds(rng))
+    for event in rng.sample(recording.log.events, 2):
+        end = min(recording.icount, event.icount + 30)
+        steps = Walk(recording, list(range(max(0, event.icount - 30), end + 1)), "auto")
+        assert steps.digests[end] == Walk(recording, [end], "interp").digests[end]
+
+
 def test_a_reset_in_the_middle(recording: Recording, tmp_path: Path) -> None:
     """The guest starts again, over RAM that it has used; seeking goes to both sides of the reset."""
     assert record_demo(tmp_path / "reset.jrr", "at 30_000_000 power reset\n" + ANSWER).reason == "power-off"
