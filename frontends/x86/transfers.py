@@ -229,12 +229,14 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace) -> SimpleNamespace:
 
     @inner
     def drop_segments(cpu, level):
-        """On the way out, data segments that the new level may not use become null."""
+        """On the way out, data segments that the new level may not use become null; their bases stay, which 64-bit code
+        can see in FS and GS."""
         for seg in range(6):
             attr = ld64(cpu + ATTR + 8 * seg)
             conforming = attr & (CODE | CONFORMING_OR_DOWN) == CODE | CONFORMING_OR_DOWN
             if seg != CS and seg != SS and attr & S_BIT and (attr >> 5) & 3 < level and not conforming:
-                set_segment(cpu, seg, 0, 0, 0, 0)
+                st64(cpu + SEL + 8 * seg, 0)
+                st64(cpu + ATTR + 8 * seg, 0)
         return 0
 
     @inner
