@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.device import Registers
@@ -16,11 +17,17 @@ class Range:
     registers: Registers
 
 
+def _nothing(write: bool) -> None:
+    """Nobody minds."""
+
+
 class Bus:
-    """One address space. Reads of unmapped addresses give all ones, writes to them are dropped, as on a PC."""
+    """One address space. Reads of unmapped addresses give all ones, writes to them are dropped, as on a PC; where that
+    is not all, ``absent`` is told of them (true: a write)."""
 
     def __init__(self, name: str):
         self.name = name
+        self.absent: Callable[[bool], None] = _nothing
         self._bases: list[int] = []
         self._ranges: list[Range] = []
 
@@ -47,12 +54,15 @@ class Bus:
     def read(self, address: int, size: int) -> int:
         found = self.find(address)
         if found is None:
+            self.absent(False)
             return (1 << (8 * size)) - 1
         return found.registers.read(address - found.base, size) & ((1 << (8 * size)) - 1)
 
     def write(self, address: int, size: int, value: int) -> None:
         found = self.find(address)
-        if found is not None:
+        if found is None:
+            self.absent(True)
+        else:
             found.registers.write(address - found.base, size, value)
 
     def ranges(self) -> list[Range]:

@@ -49,6 +49,8 @@ class BareMachine:
             return self.cpu.service(a, b)
         if kind == CALL_MMIO_WRITE and a == UART:
             self.printed.append(self.cpu.get("io_value") & 0xFF)
+        else:
+            self.cpu.external_abort(kind == CALL_MMIO_WRITE)
         return 0
 
     def firmware(self, function: int, a: int, b: int, c: int) -> int:

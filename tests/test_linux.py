@@ -102,8 +102,9 @@ def test_a_32_bit_kernel_without_pae(tmp_path: Path) -> None:
     assert digest(path, icount, "auto") == digest(path, icount, "interp")
 
 
-def test_an_arm_kernel(tmp_path: Path) -> None:
-    path = recorded(powering_off(fetched("debian-arm"), WITHOUT_SELF_TESTS), tmp_path / "boot.jrr")
+@pytest.mark.parametrize("name", ["debian-arm", "debian-arm-lpae"])
+def test_an_arm_kernel(name: str, tmp_path: Path) -> None:
+    path = recorded(powering_off(fetched(name), WITHOUT_SELF_TESTS), tmp_path / "boot.jrr")
     assert (info(path)["arch"], info(path)["machine"], info(path)["reason"]) == ("arm", "virt", "power-off")
     done = jitrr("verify", path)
     assert done.returncode == 0, done.stderr

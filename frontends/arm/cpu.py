@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from frontends.arm import cpuid, services
 from frontends.arm import state as st
 from frontends.arm.state import LAYOUT
-from frontends.arm.vectors import EXC_FIQ, EXC_IRQ
+from frontends.arm.vectors import EXC_DABORT, EXC_FIQ, EXC_IRQ, EXTERNAL_LONG, EXTERNAL_SHORT, FSR_WRITE
 
 MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
 
@@ -132,6 +132,12 @@ class ArmCpu:
         self.set("exc_vector", EXC_FIQ if wanted & st.F else EXC_IRQ)
         self.engine.call("deliver")
         return True
+
+    def external_abort(self, write: bool) -> None:
+        """The access that is being made leads nowhere: a data abort of its instruction (``exc_address`` is there)."""
+        status = EXTERNAL_LONG if self.get("ttbcr") >> 31 else EXTERNAL_SHORT
+        self.set("exc_vector", EXC_DABORT)
+        self.set("exc_error", status | FSR_WRITE if write else status)
 
     # -- services for native helpers ----------------------------------------------------------------------------------
     def service(self, number: int, argument: int) -> int:

@@ -40,7 +40,9 @@ def entry_cached(cpu, host):
 
 @inner
 def refused(cpu, address, size, stack):
-    """Whether an access fails before any page is looked at: never, instructions that want alignment check it."""
+    """Whether an access fails before any page is looked at: never, instructions that want alignment check it. But where
+    it leads to no device, the fault will be at this address (cpu.ArmCpu.external_abort)."""
+    st64(cpu + O_ADDRESS, address)
     return False
 
 

@@ -142,6 +142,7 @@ def build(memory: SimpleNamespace) -> None:
     @helper
     def load_user(cpu, address, size):
         """LDRT and its like: 1, 2 or 4 bytes as user mode would read them."""
+        st64(cpu + O_ADDRESS, address)
         value = load_as(cpu, address, size, 1)
         done(cpu)
         return value
@@ -149,5 +150,6 @@ def build(memory: SimpleNamespace) -> None:
     @helper
     def store_user(cpu, address, size, value):
         """STRT and its like."""
+        st64(cpu + O_ADDRESS, address)
         store_as(cpu, address, size, value, 1)
         return done(cpu)

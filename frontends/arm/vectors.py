@@ -13,3 +13,5 @@ EXC_RESET, EXC_UNDEF, EXC_SVC, EXC_PABORT, EXC_DABORT, EXC_HVC, EXC_IRQ, EXC_FIQ
 FSR_WRITE = 1 << 11
 #: Alignment fault, in the short-descriptor and the long-descriptor format.
 ALIGNMENT_SHORT, ALIGNMENT_LONG = 0x001, 0x221
+#: Synchronous external abort, not on a walk.
+EXTERNAL_SHORT, EXTERNAL_LONG = 0x008, 0x210

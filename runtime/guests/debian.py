@@ -51,6 +51,7 @@ _CLOUD = "Debian's kernel for cloud machines, a shell likewise; boots in half th
 _PC_32 = "Debian's kernel for 32-bit PCs without PAE, a shell likewise"
 _PC_PAE = "Debian's kernel for 32-bit PCs with PAE, a shell likewise"
 _ARM = "Debian's kernel for 32-bit ARM, a shell likewise"
+_ARM_LPAE = "Debian's kernel for 32-bit ARM with long descriptors, a shell likewise"
 
 RECIPES = {
     "debian-x86_64": Recipe("x86_64", "amd64", "linux-image-amd64", "ttyS0", _PC),
@@ -58,6 +59,7 @@ RECIPES = {
     "debian-i386": Recipe("i386", "i386", "linux-image-686", "ttyS0", _PC_32),
     "debian-i386-pae": Recipe("i386", "i386", "linux-image-686-pae", "ttyS0", _PC_PAE),
     "debian-arm": Recipe("arm", "armhf", "linux-image-armmp", "ttyAMA0", _ARM),
+    "debian-arm-lpae": Recipe("arm", "armhf", "linux-image-armmp-lpae", "ttyAMA0", _ARM_LPAE),
 }
 
 

@@ -32,6 +32,7 @@ class VirtMachine(BoardMachine):
     def build(self) -> None:
         self.board = VirtBoard(self.clock, self.border, self.ram, self)
         self.cpu = ArmCpu(self.engine, self, self.config.shift)
+        self.board.mmio.absent = self.cpu.external_abort
 
     def load_guest(self) -> None:
         load_guest(self.config, self.ram, self.border, self.cpu)

@@ -7,7 +7,7 @@
         .equ LONG, 0x40310000           @ of long descriptors: 4 entries; then second and third level
         .equ PAGE, 0x40400000           @ the page under test
         .equ PLACE, 0x50003000          @ where it is mapped
-        .equ SECTION, 0x40500000
+        .equ NOWHERE, 0x0f000010
 
         .macro barrier
         dsb
@@ -98,6 +98,15 @@ main:   push    {lr}
         try     "user timer", "bl to_user ; mrc p15, 0, r4, c14, c3, 1"
         try     "no such register", "mrc p15, 0, r4, c1, c0, 5"
         try     "coprocessor 7", "mrc p7, 0, r4, c0, c0, 0"
+
+        @ -- where no device is
+        try     "nowhere, read", "set r4, NOWHERE ; mov r5, #7 ; ldr r5, [r4, #4]"
+        value   "nowhere, register", r5
+        try     "nowhere, write", "set r4, NOWHERE ; strb r5, [r4, #3]"
+        try     "nowhere, LDRT", "set r4, NOWHERE ; ldrt r5, [r4]"
+        try     "nowhere, LDM", "set r4, NOWHERE ; ldm r4!, {r5, r6}"
+        value   "nowhere, base", r4
+        try     "nowhere, STRD", "set r4, NOWHERE ; strd r6, r7, [r4]"
 
         @ -- short descriptors: all of memory as sections of domain 0, for both; PLACE through SECOND in domain 3
         set     r4, TABLE
@@ -333,6 +342,8 @@ main:   push    {lr}
         try     "long translation, read", "set r4, (PLACE + 8) ; ldr r5, [r4]"
         try     "long translation, write", "set r4, (PLACE + 8) ; str r5, [r4]"
         try     "long translation, fetch", "set r4, (PLACE + 8) ; bx r4"
+        try     "long nowhere, read", "set r4, NOWHERE ; ldr r5, [r4, #4]"
+        try     "long nowhere, write", "set r4, NOWHERE ; str r5, [r4, #4]"
         try     "long alignment", "set r4, (PAGE + 2) ; ldm r4, {r5, r6}"
         try     "long breakpoint", "bkpt #0"
         long    "write permission", PAGE | 0x403 | 0x80, 0
