@@ -98,7 +98,7 @@ def _remember_calls() -> None:
             known[key] = find(self, context, args, kws), self  # kept alive, so that its id stays its own
         return known[key][0]
 
-    types.functions.BaseFunction.get_call_type = remembered
+    types.functions.BaseFunction.get_call_type = remembered  # type: ignore[method-assign]
 
 
 def to_ir(symbol: str, function: Callable[..., int]) -> list[str]:
