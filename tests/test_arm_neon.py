@@ -13,14 +13,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from arm_executor import ArmExecutor
-from arm_simd_cases import AHP, DN, FZ, IXC, forgiven, simd_cases, simd_patterns
+from arm_simd_cases import AHP, DN, FZ, IXC, forgiven, registers, simd_cases, simd_patterns
 from oracle import arm_float as ref
 from oracle import values
 from oracle.arm_compare import check
 from oracle.arm_state import DATA, PLACES, SYS, A, ArmFault, ArmState, F, I, default_state
 from oracle.arm_unicorn import arm_unicorn
 
-from frontends.arm.patterns import A32, T32
+from frontends.arm.patterns import A32, T32, find
 from jitrr.microops.table import TABLE
 
 
@@ -153,10 +153,10 @@ def test_numbers(request: pytest.FixtureRequest, name: str, tier: str) -> None:
 # -- alignment -------------------------------------------------------------------------------------------------------
 
 
-def system_state(**registers: int) -> ArmState:
+def system_state(**fields: int) -> ArmState:
     state = default_state()
     state.cpsr = SYS | A | I | F
-    for name, value in registers.items():
+    for name, value in fields.items():
         state.set(name, value)
     return state
 
@@ -235,3 +235,54 @@ def test_a_loop(fpscr: int) -> None:
                 assert fault is None
             assert out.q == expected.q and out.r == expected.r and out.memory == expected.memory, tier
             assert (out.fpscr, out.cpsr) == (expected.fpscr, expected.cpsr), tier
+
+
+def random_body(rng: random.Random) -> list[int]:
+    """VFP and Advanced SIMD instructions that use R7 as address and keep R2 and R7."""
+    select = [p for p in (*simd_patterns(A32, True), *simd_patterns(A32, False)) if p.name not in ("vmsr", "vmrs")]
+    body: list[int] = []
+    while len(body) < 12:
+        pattern = rng.choice(select)
+        fields = pattern.extract(pattern.random(rng))
+        fields.update({k: v for k, v in (("c", 14), ("t", rng.choice((0, 1))), ("u", 3), ("W", 0)) if k in fields})
+        if pattern.name.startswith(("vld", "vst")):
+            fields.update({k: v for k, v in (("n", 7), ("m", 15)) if k in fields})
+            if pattern.name in ("vldr", "vstr"):
+                fields["i"] &= 63
+            if pattern.name in ("vldm_db", "vstm_db"):  # they write R7
+                continue
+        word = pattern.encode(**fields)
+        if find(A32, word) is pattern and not pattern.unpredictable(word):
+            body.append(word)
+    return body
+
+
+def test_random_loops() -> None:
+    """Compiled regions, stopped anywhere and with a TLB that is emptied at times, against single steps."""
+    interpreter, hot = ArmExecutor(), ArmExecutor("auto")
+    rng, faults = random.Random(9), 0
+    for _ in range(16):
+        state = system_state(r2=40, r7=PLACES.data[0] + 0x400)
+        registers(rng, state)
+        if rng.random() < 0.7:
+            state.fpscr = rng.choice((0, IXC))
+        state.write(PLACES.data[0], values.memory(rng, 4096))
+        body = random_body(rng)
+        code, steps = loop(*body), 40 * (len(body) + 2)
+        interpreter.start(state, code)
+        stops = sorted({*rng.sample(range(1, steps), 120), steps})
+        expected = [interpreter.go_on(state, stop) for stop in stops]
+        for _ in range(3):
+            hot.start(state, code)
+            for stop, outcome in zip(stops, expected, strict=True):
+                if rng.random() < 0.5 and stop != steps:
+                    continue
+                if rng.random() < 0.1:
+                    hot.engine.call("flush_tlb")
+                got = hot.go_on(state, stop)
+                assert got == outcome, f"{code.hex()} after {stop}: {got}, not {outcome}"
+                if outcome[1] is not None:
+                    break
+        faults += expected[-1][1] is not None
+    assert hot.tier is not None and not hot.tier.failures
+    assert hot.engine.counters["regions"] > 16 and faults < 8
