@@ -11,7 +11,7 @@ from typing import Any
 
 from frontends.arm import state as st
 from frontends.arm.common import O_ADDRESS, SCTLR_AFE, SCTLR_M, TTBCR_EAE, fault
-from frontends.arm.vectors import EXC_DABORT, EXC_PABORT, FSR_WRITE
+from frontends.arm.vectors import EXC_DABORT, EXC_PABORT, EXTERNAL_LONG, EXTERNAL_SHORT, FSR_WRITE
 from jitrr.engine.constants import DEVICE, EXEC, MAY_EXEC, MAY_READ, MAY_WRITE, PAGE_TABLE, WRITE
 from jitrr.engine.native import inner, ld32, ld64, lsr, st64
 from jitrr.engine.physical import locate
@@ -218,12 +218,21 @@ def make_walk(mark_page: Callable[..., int]) -> Any:
             index = lsr(address, 39 - 9 * level) & 511
 
     @inner
-    def walk(cpu, address, access, user):
-        address &= 0xFFFFFFFF
+    def mapped(cpu, address, access, user):
         if ld64(cpu + SCTLR) & SCTLR_M == 0:
             return (address & 0xFFFFF000) | ALL
         if ld64(cpu + TTBCR) & TTBCR_EAE:
             return long_walk(cpu, address, access, user)
         return short_walk(cpu, address, access, user)
+
+    @inner
+    def walk(cpu, address, access, user):
+        address &= 0xFFFFFFFF
+        found = mapped(cpu, address, access, user)
+        if access == EXEC and found != -1 and locate(cpu, found & -4096) & DEVICE:
+            # No device gives instructions.
+            st64(cpu + O_ADDRESS, address)
+            return fault(cpu, EXC_PABORT, EXTERNAL_LONG if ld64(cpu + TTBCR) & TTBCR_EAE else EXTERNAL_SHORT)
+        return found
 
     return walk

@@ -108,6 +108,8 @@ main:   push    {lr}
         value   "nowhere, base", r4
         try     "nowhere, STRD", "set r4, NOWHERE ; strd r6, r7, [r4]"
 
+        try     "nowhere, fetch", "set r4, NOWHERE ; bx r4"
+
         @ -- short descriptors: all of memory as sections of domain 0, for both; PLACE through SECOND in domain 3
         set     r4, TABLE
         mov     r5, #0
@@ -343,6 +345,7 @@ main:   push    {lr}
         try     "long translation, write", "set r4, (PLACE + 8) ; str r5, [r4]"
         try     "long translation, fetch", "set r4, (PLACE + 8) ; bx r4"
         try     "long nowhere, read", "set r4, NOWHERE ; ldr r5, [r4, #4]"
+        try     "long nowhere, fetch", "set r4, NOWHERE ; bx r4"
         try     "long nowhere, write", "set r4, NOWHERE ; str r5, [r4, #4]"
         try     "long alignment", "set r4, (PAGE + 2) ; ldm r4, {r5, r6}"
         try     "long breakpoint", "bkpt #0"
