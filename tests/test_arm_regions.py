@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from arm_executor import ArmExecutor
 from arm_programs import program
-from oracle.arm_state import ArmFault, ArmState
+from oracle.arm_state import PLACES, PREFETCH, SYS, A, ArmFault, ArmState, F, I, T, default_state
 
 Outcome = tuple[ArmState, ArmFault | None]
 STEPS = 150
@@ -74,3 +74,41 @@ def test_it_blocks_stopped_anywhere(interpreter: ArmExecutor) -> None:
         expected = history(interpreter, state, code)
         for _ in range(3):
             compare(interpreter, state, code, expected, rng)
+
+
+# -- code in data pages: across a page, written by itself --------------------------------------------------------------
+def in_data(executor: ArmExecutor, address: int, code: str, steps: int, *, thumb: bool) -> Outcome:
+    """The state after a few instructions that lie in the data pages."""
+    state = default_state()
+    state.cpsr = SYS | A | I | F | (T if thumb else 0)
+    state.r[15] = address
+    state.write(address, bytes.fromhex(code))
+    executor.engine.flush_code()
+    executor.start(state, b"")
+    return executor.go_on(state, steps)
+
+
+def test_instructions_across_pages(interpreter: ArmExecutor) -> None:
+    """32 bits of T32 at the end of a page, also in an IT block; with nothing behind it, a prefetch abort there."""
+    first, second = PLACES.data
+    out, fault = in_data(interpreter, second - 2, "40f2 3412", 1, thumb=True)  # movw r2, #0x134
+    assert fault is None and out.r[15] == second + 2 and out.r[2] == 0x134
+    out, fault = in_data(interpreter, second - 4, "1cbf 40f2 3412 0123", 4, thumb=True)  # itt ne; movw; movne
+    assert fault is None and out.r[2] == 0x134 and out.r[3] == 1 and out.cpsr >> 25 & 3 == 0
+    out, fault = in_data(interpreter, second - 4, "0cbf 40f2 3412 0123", 3, thumb=True)  # ite eq
+    assert fault is None and out.r[2] == 0 and out.r[3] == 1
+    end = second + 0x1000
+    out, fault = in_data(interpreter, end - 2, "40f2", 1, thumb=True)
+    assert fault == ArmFault(PREFETCH) and out.r[15] == end - 2 and interpreter.engine.state["ifar"] == end
+    assert first + 0x1000 == second
+
+
+@pytest.mark.parametrize("tier", ["interpreter", "hot"])
+def test_code_that_writes_itself(request: pytest.FixtureRequest, tier: str) -> None:
+    """The next instruction is what has just been stored, in the same block or not, in every round of a loop."""
+    executor = request.getfixturevalue(tier)
+    words = (0xE59F000C, 0xE2800001, 0xE58F0004, 0xE1A00000, 0xE1A00000, 0xE2811000, 0xEAFFFFF8)
+    # ldr r0, [there]; add r0, #1; str r0, [there]; nop; nop; there: add r1, r1, #0; b the first
+    code = b"".join(word.to_bytes(4, "little") for word in words)
+    out, fault = in_data(executor, PLACES.data[0] + 0x100, code.hex(), 7 * 40, thumb=False)
+    assert fault is None and out.r[1] == 40 * 41 // 2

@@ -2,6 +2,10 @@
 
 A load of several registers changes none before the last access has been made, so an abort leaves the base as it was. A
 store may have written the words before the one that aborts.
+
+The local monitor keeps address (virtual) and size of the last exclusive load; exclusive stores and CLREX open it.
+Nothing else does: neither plain stores nor exceptions and returns from them, which the architecture leaves open
+(A3.4.5: software that switches contexts clears it).
 """
 
 from __future__ import annotations
@@ -59,13 +63,10 @@ def multiple(i: Insn, load: bool, n: int, mask: int, add: bool, before: bool, wr
 
 
 def _bad(f: Fields, load: bool) -> bool:
-    """A32: no register, base PC; write-back to a loaded base, or to a stored one that is not the lowest."""
+    """A32: no register, base PC; write-back to a loaded base. (Of a stored base with write-back the old value is stored,
+    where the manual leaves it open unless it is the lowest register.)"""
     mask, n = f["r"], f["n"]
-    if not mask or n == PC:
-        return True
-    if not f["W"] or not mask >> n & 1:
-        return False
-    return load or bool(mask & (1 << n) - 1)
+    return not mask or n == PC or (load and bool(f["W"] and mask >> n & 1))
 
 
 def _a32(name: str, load: bool) -> None:
@@ -113,8 +114,7 @@ def ldm_low(i: Insn) -> None:
     multiple(i, True, i["n"], i["r"], True, False, not i["r"] >> i["n"] & 1)
 
 
-@t32("11000 nnn rrrrrrrr", "stm_low", capstone="stm",
-     bad=lambda f: not f["r"] or (f["r"] >> f["n"] & 1 and f["r"] & (1 << f["n"]) - 1))  # fmt: skip
+@t32("11000 nnn rrrrrrrr", "stm_low", capstone="stm", bad=lambda f: not f["r"])
 def stm_low(i: Insn) -> None:
     """STM of low registers."""
     multiple(i, False, i["n"], i["r"], True, False, True)

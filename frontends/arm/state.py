@@ -16,8 +16,8 @@ TIME_SHIFT = _add("time_shift")
 #: R0..R14 of the current mode; R15 is the engine's ``pc`` (the address of the instruction, without the pipeline's
 #: offset).
 GPR = _add("gpr", "u64", 16)
-#: Flags as values: N is bit 31 of nf, Z is set when zf is 0, C is cf (0 or 1), V is bit 31 of vf; what is above bit 31 of
-#: nf and vf means nothing. QF and GE as in CPSR.
+#: Flags as values: N is bit 31 of nf, Z is set when zf is 0, C is cf (0 or 1), V is bit 31 of vf; what is above bit 31
+#: of nf and vf means nothing. QF and GE as in CPSR.
 NF, ZF, CF, VF = _add("nf"), _add("zf"), _add("cf"), _add("vf")
 QF, GE = _add("qf"), _add("ge")
 #: ITSTATE (8 bits; 0 outside IT blocks), exact between instructions; MODE_IT follows it.
