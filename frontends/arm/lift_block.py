@@ -63,8 +63,8 @@ def multiple(i: Insn, load: bool, n: int, mask: int, add: bool, before: bool, wr
 
 
 def _bad(f: Fields, load: bool) -> bool:
-    """A32: no register, base PC; write-back to a loaded base. (Of a stored base with write-back the old value is stored,
-    where the manual leaves it open unless it is the lowest register.)"""
+    """A32: no register, base PC; write-back to a loaded base. (Of a stored base with write-back it is the old value that
+    is stored, which the manual leaves open unless it is the lowest register.)"""
     mask, n = f["r"], f["n"]
     return not mask or n == PC or (load and bool(f["W"] and mask >> n & 1))
 
