@@ -9,6 +9,7 @@ import struct
 from oracle.arm_state import PAGE, PLACES, ArmFault, ArmState, E, T, code_page
 
 from frontends.arm import state as st
+from frontends.arm.cpu import carry_overflow
 from frontends.arm.frontend import ArmFrontend
 from frontends.arm.vectors import EXC_DABORT, FSR_WRITE
 from jitrr.engine.engine import Engine
@@ -146,8 +147,9 @@ class ArmExecutor:
         for n in range(16):
             w[st.q(n) // 8], w[st.q(n) // 8 + 1] = state.q[n] & MASK64, state.q[n] >> 64
         for name, value in (
-            ("pc", state.r[15]), ("nf", cpsr & st.N), ("zf", 0 if cpsr & st.Z else 1), ("cf", cpsr >> 29 & 1),
-            ("vf", (cpsr & st.VBIT) << 3), ("qf", cpsr & st.QBIT), ("ge", cpsr & 0xF0000), ("thumb", cpsr >> 5 & 1),
+            ("pc", state.r[15]), ("nf", cpsr & st.N), ("zf", 0 if cpsr & st.Z else 1), ("cv_op", st.CV_PLAIN),
+            ("cv_a", cpsr >> 29 & 1), ("cv_b", (cpsr & st.VBIT) << 3), ("qf", cpsr & st.QBIT),
+            ("ge", cpsr & 0xF0000), ("thumb", cpsr >> 5 & 1),
             ("itstate", cpsr >> 25 & 3 | cpsr >> 8 & 0xFC), ("cpsr", cpsr & 0x1F | cpsr & (st.A | st.I | st.F | E)),
             ("sctlr", SCTLR | state.sctlr_a << 1), ("exc_vector", MASK64), ("leave", 0), ("exclusive", 0),
             ("fpexc", self.fpexc),
@@ -175,7 +177,8 @@ class ArmExecutor:
         for n in range(16):
             out.q[n] = w[st.q(n) // 8] | w[st.q(n) // 8 + 1] << 64
         it = w[at["itstate"] // 8]
-        cpsr = w[at["nf"] // 8] & st.N | (w[at["vf"] // 8] & st.N) >> 3 | w[at["cf"] // 8] << 29 | w[at["qf"] // 8]
+        carry, overflow = carry_overflow(*(w[at[name] // 8] for name in ("cv_op", "cv_a", "cv_b")))
+        cpsr = w[at["nf"] // 8] & st.N | (overflow & st.N) >> 3 | carry << 29 | w[at["qf"] // 8]
         cpsr |= (0 if w[at["zf"] // 8] else st.Z) | w[at["ge"] // 8] | (it & 3) << 25 | (it & 0xFC) << 8
         out.cpsr = cpsr | w[at["thumb"] // 8] << 5 | w[at["cpsr"] // 8]
         out.fpscr = w[at["fpscr"] // 8] | w[at["fpcc"] // 8] | w[at["fpqc"] // 8] | w[at["fpflags"] // 8]

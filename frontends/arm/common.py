@@ -63,7 +63,15 @@ def bank(mode):
 def get_cpsr(cpu):
     """CPSR as a whole."""
     it = ld64(cpu + st.ITSTATE)
-    flags = (ld64(cpu + st.NF) & st.N) | (lsr(ld64(cpu + st.VF), 3) & st.VBIT) | (ld64(cpu + st.CF) << 29)
+    op, a, b = ld64(cpu + st.CV_OP), ld64(cpu + st.CV_A), ld64(cpu + st.CV_B)
+    carry, overflow = a, b
+    if op == st.CV_SUB:
+        carry = 1 if a >= b else 0
+        overflow = (a ^ b) & (a ^ (a - b))
+    elif op == st.CV_ADD:
+        carry = (a + b) >> 32
+        overflow = (a ^ (a + b)) & (b ^ (a + b))
+    flags = (ld64(cpu + st.NF) & st.N) | (lsr(overflow, 3) & st.VBIT) | (carry << 29)
     if ld64(cpu + st.ZF) == 0:
         flags |= st.Z
     flags |= ld64(cpu + st.QF) | ld64(cpu + st.GE) | ((it & 3) << 25) | ((it & 0xFC) << 8)
@@ -75,8 +83,9 @@ def set_arithmetic(cpu, value):
     """N, Z, C, V and Q from CPSR bits."""
     st64(cpu + st.NF, value & st.N)
     st64(cpu + st.ZF, 0 if value & st.Z else 1)
-    st64(cpu + st.CF, lsr(value, 29) & 1)
-    st64(cpu + st.VF, (value & st.VBIT) << 3)
+    st64(cpu + st.CV_OP, st.CV_PLAIN)
+    st64(cpu + st.CV_A, lsr(value, 29) & 1)
+    st64(cpu + st.CV_B, (value & st.VBIT) << 3)
     return st64(cpu + st.QF, value & st.QBIT)
 
 

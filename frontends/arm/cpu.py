@@ -21,7 +21,7 @@ FIELDS = (
 )  # fmt: skip
 BANKED = ("banked_r13", "banked_r14", "spsr", "user_r8", "fiq_r8")
 #: Fields from GPR on that the canonical state has in another form, and scratch registers.
-OTHERS = ("gpr", "nf", "zf", "cf", "vf", "qf", "ge", "itstate", "cpsr", "thumb", "t", "v")
+OTHERS = ("gpr", "nf", "zf", "cv_op", "cv_a", "cv_b", "qf", "ge", "itstate", "cpsr", "thumb", "t", "v")
 #: Banks by mode.
 BANK_OF = {
     st.M_USR: st.BANK_USER, st.M_SYS: st.BANK_USER, st.M_FIQ: st.BANK_FIQ, st.M_IRQ: st.BANK_IRQ,
@@ -73,15 +73,17 @@ class ArmCpu:
     def cpsr(self) -> int:
         """CPSR as a whole."""
         it = self.get("itstate")
-        flags = self.get("nf") & st.N | self.get("cf") << 29 | (self.get("vf") & st.N) >> 3 | self.get("qf")
+        carry, overflow = carry_overflow(self.get("cv_op"), self.get("cv_a"), self.get("cv_b"))
+        flags = self.get("nf") & st.N | carry << 29 | (overflow & st.N) >> 3 | self.get("qf")
         flags |= 0 if self.get("zf") else st.Z
         return flags | self.get("ge") | (it & 3) << 25 | (it & 0xFC) << 8 | self.get("thumb") << 5 | self.get("cpsr")
 
     def set_cpsr(self, value: int) -> None:
         """Write CPSR; no register is banked."""
         for name, bits in (
-            ("nf", value & st.N), ("zf", 0 if value & st.Z else 1), ("cf", value >> 29 & 1),
-            ("vf", (value & st.VBIT) << 3), ("qf", value & st.QBIT), ("ge", value & 0xF0000),
+            ("nf", value & st.N), ("zf", 0 if value & st.Z else 1), ("cv_op", st.CV_PLAIN),
+            ("cv_a", value >> 29 & 1), ("cv_b", (value & st.VBIT) << 3), ("qf", value & st.QBIT),
+            ("ge", value & 0xF0000),
             ("itstate", value >> 25 & 3 | value >> 8 & 0xFC), ("thumb", value >> 5 & 1),
             ("cpsr", value & (0x1F | st.A | st.I | st.F | st.E)),
         ):  # fmt: skip
@@ -218,3 +220,12 @@ class ArmCpu:
     def describe_shutdown(self) -> str:
         """One line about where the processor is; exceptions can always be delivered."""
         return f"stopped at {self._where()}"
+
+
+def carry_overflow(op: int, a: int, b: int) -> tuple[int, int]:
+    """C (0 or 1) and V (bit 31) of the fields cv_op, cv_a and cv_b (state.py)."""
+    if op == st.CV_SUB:
+        return int(a >= b), (a ^ b) & (a ^ a - b)
+    if op == st.CV_ADD:
+        return a + b >> 32, (a ^ a + b) & (b ^ a + b)
+    return a, b

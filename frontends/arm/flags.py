@@ -1,14 +1,15 @@
 """Flags and conditions (DDI 0406C, A2.4 and A8.3): the rows that test them, and ITSTATE (A2.5.2).
 
-N Z C V are kept as values (state.py). In a compiled region the emitter's ``notes["sub"]`` remembers the operands of a
-comparison, so that it and the branch behind it become one machine comparison.
+N Z C V are kept as values, C and V as what they follow from (state.py). In a compiled region the emitter's
+``notes["sub"]`` remembers the operands of a comparison, so that it and the branch behind it become one machine
+comparison.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from frontends.arm.state import MODE_IT, MODE_THUMB
+from frontends.arm.state import CV_ADD, CV_PLAIN, CV_SUB, MODE_IT, MODE_THUMB
 from frontends.arm.vectors import EXC_UNDEF
 from jitrr.microops.table import row
 
@@ -26,32 +27,67 @@ def set_nz(e: Any, result: str) -> None:
     e.notes.pop("sub", None)
 
 
-def _set_cv(e: Any, carry: str, overflow: str) -> None:
-    """C from an i1, V from bit 31 of an i32."""
-    e.set_signed("cf", 32, e.cast("zext", 1, carry, 32))
-    e.set_signed("vf", 32, overflow)
+def _set_cv(e: Any, op: int, a: str, b: str) -> None:
+    e.set_signed("cv_op", 64, str(op))
+    e.set_signed("cv_a", 64, a)
+    e.set_signed("cv_b", 64, b)
+
+
+def set_plain_cv(e: Any, carry: str, overflow: str) -> None:
+    """C from an i64 (0 or 1), V from bit 31 of an i64."""
+    _set_cv(e, CV_PLAIN, carry, overflow)
+
+
+def set_carry(e: Any, value: str) -> None:
+    """C from an i64 (0 or 1); V stays."""
+    set_plain_cv(e, value, e.zext(32, overflow(e)))
+
+
+def carry(e: Any) -> str:
+    """C as an i64, 0 or 1."""
+    op, a, b = (e.get(name) for name in ("cv_op", "cv_a", "cv_b"))
+    borrow = e.zext(1, e.icmp("uge", 64, a, b))
+    added = e.bin("lshr", 64, e.bin("add", 64, a, b), 32)
+    other = e.select(e.icmp("eq", 64, op, CV_ADD), 64, added, a)
+    return str(e.select(e.icmp("eq", 64, op, CV_SUB), 64, borrow, other))
+
+
+def overflow(e: Any) -> str:
+    """V as bit 31 of an i32."""
+    op, a, b = e.get("cv_op"), e.get("cv_a", 32), e.get("cv_b", 32)
+    sub = e.icmp("eq", 64, op, CV_SUB)
+    result = e.select(sub, 32, e.bin("sub", 32, a, b), e.bin("add", 32, a, b))
+    other = e.select(sub, 32, e.bin("xor", 32, b, -1), b)
+    changed = e.bin("and", 32, e.bin("xor", 32, a, result), e.bin("xor", 32, other, result))
+    return str(e.select(e.icmp("eq", 64, op, CV_PLAIN), 32, b, changed))
 
 
 def set_sub(e: Any, a: str, b: str, result: str) -> None:
     """The flags of a - b."""
     set_nz(e, result)
-    overflow = e.bin("and", 32, e.bin("xor", 32, a, b), e.bin("xor", 32, a, result))
-    _set_cv(e, e.icmp("uge", 32, a, b), overflow)
+    _set_cv(e, CV_SUB, e.zext(32, a), e.zext(32, b))
     e.notes["sub"] = (a, b)
 
 
-def set_add(e: Any, a: str, b: str, result: str, carry: str) -> None:
-    """The flags of a + b (and a carry in) with carry out ``carry`` (i1)."""
+def set_add(e: Any, a: str, b: str, result: str) -> None:
+    """The flags of a + b."""
     set_nz(e, result)
-    _set_cv(e, carry, e.bin("and", 32, e.bin("xor", 32, a, result), e.bin("xor", 32, b, result)))
+    _set_cv(e, CV_ADD, e.zext(32, a), e.zext(32, b))
+
+
+def set_add_carry(e: Any, a: str, b: str, result: str, out: str) -> None:
+    """The flags of a + b and a carry in, with carry out ``out`` (i1)."""
+    set_nz(e, result)
+    changed = e.bin("and", 32, e.bin("xor", 32, a, result), e.bin("xor", 32, b, result))
+    set_plain_cv(e, e.zext(1, out), e.zext(32, changed))
 
 
 def set_nzcv(e: Any, value: str) -> None:
     """The flags from bits 31-28 of an i32."""
     e.set("nf", e.zext(32, e.bin("and", 32, value, -0x80000000)))
     e.set("zf", e.zext(32, e.bin("xor", 32, e.bin("and", 32, value, 1 << 30), 1 << 30)))
-    e.set("cf", e.zext(32, e.bin("and", 32, e.bin("lshr", 32, value, 29), 1)))
-    e.set("vf", e.zext(32, e.bin("and", 32, e.bin("shl", 32, value, 3), -0x80000000)))
+    out = e.zext(32, e.bin("and", 32, e.bin("lshr", 32, value, 29), 1))
+    set_plain_cv(e, out, e.zext(32, e.bin("and", 32, e.bin("shl", 32, value, 3), -0x80000000)))
     e.notes.pop("sub", None)
 
 
@@ -59,16 +95,13 @@ def nzcv(e: Any) -> str:
     """The flags as bits 31-28 of an i32."""
     n = e.bin("and", 32, e.get("nf", 32), -0x80000000)
     z = e.select(e.icmp("eq", 64, e.get("zf"), 0), 32, 1 << 30, 0)
-    c = e.bin("shl", 32, e.get("cf", 32), 29)
-    v = e.bin("lshr", 32, e.bin("and", 32, e.get("vf", 32), -0x80000000), 3)
+    c = e.bin("shl", 32, e.trunc(64, carry(e), 32), 29)
+    v = e.bin("lshr", 32, e.bin("and", 32, overflow(e), -0x80000000), 3)
     return str(e.bin("or", 32, e.bin("or", 32, n, z), e.bin("or", 32, c, v)))
 
 
-def _negative(e: Any, *names: str) -> str:
-    """i1: bit 31 of the exclusive or of fields."""
-    value = e.trunc(64, e.get(names[0]), 32)
-    for name in names[1:]:
-        value = e.bin("xor", 32, value, e.trunc(64, e.get(name), 32))
+def _negative(e: Any, value: str) -> str:
+    """i1: bit 31 of an i32."""
     return str(e.icmp("slt", 32, value, 0))
 
 
@@ -77,15 +110,15 @@ def _plain(e: Any, name: str) -> str:
     if name == "eq":
         return str(e.icmp("eq", 64, e.get("zf"), 0))
     if name == "cs":
-        return str(e.icmp("ne", 64, e.get("cf"), 0))
+        return str(e.icmp("ne", 64, carry(e), 0))
     if name == "mi":
-        return _negative(e, "nf")
+        return _negative(e, e.get("nf", 32))
     if name == "vs":
-        return _negative(e, "vf")
+        return _negative(e, overflow(e))
     if name == "hi":
         nonzero = e.icmp("ne", 64, e.get("zf"), 0)
-        return str(e.bin("and", 1, e.icmp("ne", 64, e.get("cf"), 0), nonzero))
-    greater = e.bin("xor", 1, _negative(e, "nf", "vf"), "true")
+        return str(e.bin("and", 1, e.icmp("ne", 64, carry(e), 0), nonzero))
+    greater = e.bin("xor", 1, _negative(e, e.bin("xor", 32, e.get("nf", 32), overflow(e))), "true")
     return str(greater if name == "ge" else e.bin("and", 1, greater, e.icmp("ne", 64, e.get("zf"), 0)))
 
 

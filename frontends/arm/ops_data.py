@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from frontends.arm.flags import set_add, set_nz, set_sub
+from frontends.arm.flags import carry, set_add, set_add_carry, set_carry, set_nz, set_sub
 from jitrr.microops.table import row
 
 Operation = Callable[[Any, str, str], str]
@@ -13,7 +13,7 @@ Operation = Callable[[Any, str, str], str]
 
 def carry_in(e: Any) -> str:
     """The C flag as an i32."""
-    return str(e.trunc(64, e.get("cf"), 32))
+    return str(e.trunc(64, carry(e), 32))
 
 
 def _invert(e: Any, x: str) -> str:
@@ -22,20 +22,20 @@ def _invert(e: Any, x: str) -> str:
 
 def _three(e: Any, a: str, b: str) -> tuple[str, str]:
     """a + b + C: the sum and the carry out (i1)."""
-    total = e.bin("add", 64, e.bin("add", 64, e.zext(32, a), e.zext(32, b)), e.get("cf"))
+    total = e.bin("add", 64, e.bin("add", 64, e.zext(32, a), e.zext(32, b)), carry(e))
     return e.trunc(64, total, 32), e.icmp("ugt", 64, total, 0xFFFFFFFF)
 
 
 def _with_carry(e: Any, a: str, b: str) -> str:
     """a + b + C and its flags."""
-    result, carry = _three(e, a, b)
-    set_add(e, a, b, result, carry)
+    result, out = _three(e, a, b)
+    set_add_carry(e, a, b, result, out)
     return result
 
 
 def _adds(e: Any, a: str, b: str) -> str:
     result = e.bin("add", 32, a, b)
-    set_add(e, a, b, result, e.icmp("ult", 32, result, a))
+    set_add(e, a, b, result)
     return str(result)
 
 
@@ -123,7 +123,7 @@ def _nz64(e: Any, a: str) -> None:
 
 row("arm_nz64", "a64", _nz64)
 #: C := bit 31 of an immediate that was rotated.
-row("arm_carryi", "i64", lambda e, i: e.set("cf", i))
+row("arm_carryi", "i64", set_carry)
 #: The upper half.
 row("arm_movt", "d32 <- a32 i32", lambda e, a, i: e.bin("or", 32, e.bin("and", 32, a, 0xFFFF), e.bin("shl", 32, i, 16)))
 
@@ -146,26 +146,26 @@ def _at_most(e: Any, n: str, most: int) -> str:
     return str(e.intrinsic("umin", 64, n, str(most)))
 
 
-def _by_register(e: Any, kind: str, a: str, b: str, carry: bool) -> str:
+def _by_register(e: Any, kind: str, a: str, b: str, flags: bool) -> str:
     """By the low byte of a register; 0 leaves value and carry alone."""
     n = e.zext(32, e.bin("and", 32, b, 255))
     result, out = _shifted(e, kind, a, n)
     none = e.icmp("eq", 64, n, 0)
-    if carry:
-        e.set("cf", e.select(none, 64, e.get("cf"), out))
+    if flags:
+        set_carry(e, e.select(none, 64, carry(e), out))
     return str(result if kind == "ror" else e.select(none, 32, a, result))
 
 
 def _by_immediate(e: Any, kind: str, a: str, i: str) -> str:
     result, out = _shifted(e, kind, a, i)
-    e.set("cf", out)
+    set_carry(e, out)
     return result
 
 
-def _rrx(e: Any, a: str, carry: bool) -> str:
+def _rrx(e: Any, a: str, flags: bool) -> str:
     result = e.bin("or", 32, e.bin("lshr", 32, a, 1), e.bin("shl", 32, carry_in(e), 31))
-    if carry:
-        e.set("cf", e.zext(32, e.bin("and", 32, a, 1)))
+    if flags:
+        set_carry(e, e.zext(32, e.bin("and", 32, a, 1)))
     return str(result)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from frontends.arm.flags import set_plain_cv
 from frontends.arm.fpcodes import AHP, DN, FZ, RMODE_AT
 from frontends.arm.vectors import EXC_UNDEF
 from jitrr.microops.table import row
@@ -30,8 +31,7 @@ def _vmrs_flags(e: Any) -> None:
     flags = e.get("fpcc")
     e.set("nf", flags)
     e.set("zf", e.bin("xor", 64, _bits(e, flags, 1 << 30), 1 << 30))
-    e.set("cf", _bits(e, e.bin("lshr", 64, flags, 29), 1))
-    e.set("vf", _bits(e, e.bin("shl", 64, flags, 3), 0xFFFFFFFF))
+    set_plain_cv(e, _bits(e, e.bin("lshr", 64, flags, 29), 1), _bits(e, e.bin("shl", 64, flags, 3), 0xFFFFFFFF))
 
 
 def _vmsr(e: Any, value: str) -> None:

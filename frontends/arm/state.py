@@ -16,9 +16,13 @@ TIME_SHIFT = _add("time_shift")
 #: R0..R14 of the current mode; R15 is the engine's ``pc`` (the address of the instruction, without the pipeline's
 #: offset).
 GPR = _add("gpr", "u64", 16)
-#: Flags as values: N is bit 31 of nf, Z is set when zf is 0, C is cf (0 or 1), V is bit 31 of vf; what is above bit 31
-#: of nf and vf means nothing. QF and GE as in CPSR.
-NF, ZF, CF, VF = _add("nf"), _add("zf"), _add("cf"), _add("vf")
+#: Flags as values: N is bit 31 of nf, Z is set when zf is 0; what is above bit 31 of nf means nothing. QF and GE as in
+#: CPSR.
+NF, ZF = _add("nf"), _add("zf")
+#: C and V are those of what cv_op says. CV_PLAIN: C is cv_a (0 or 1), V bit 31 of cv_b. CV_SUB, CV_ADD: of cv_a - cv_b,
+#: cv_a + cv_b (32 bits each, the upper halves are zero).
+CV_OP, CV_A, CV_B = _add("cv_op"), _add("cv_a"), _add("cv_b")
+CV_PLAIN, CV_SUB, CV_ADD = range(3)
 QF, GE = _add("qf"), _add("ge")
 #: ITSTATE (8 bits; 0 outside IT blocks), exact between instructions; MODE_IT follows it.
 ITSTATE = _add("itstate")
