@@ -158,6 +158,8 @@ def split_immediate(w, out):
 def split_t32(w, out):
     if lsr(w, 27) == 0b11110:
         return split_branch(w, out) if w & 0x8000 else split_immediate(w, out)
+    if w & 0xFF100000 == 0xF9000000:  # elements and structures of Advanced SIMD
+        return masked(out, w, 0, 0, 0)
     if w & 0xFE000000 == 0xF8000000:
         if lsr(w, 16) & 15 == 15 and w & (1 << 20):
             return masked(out, w & ~0x00800FFF, signed_by_u(w, w & 0xFFF), 0, DISP)
