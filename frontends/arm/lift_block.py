@@ -36,14 +36,20 @@ def load_multiple(i: Insn, n: int, mask: int, offset: int, write_back: int) -> N
     places = [st.gpr(r) if r == direct else i.temp() for r in numbers]
     for k, at in enumerate(places):
         i.emit(memory_row(i, "arm_ld32" if k else "arm_ld32a"), at, base, imm=offset + 4 * k)
-    for r, at in zip(numbers, places, strict=True):
-        if r not in (PC, direct):
-            i.emit("mov32", st.gpr(r), at)
+    put_in_place(i, [(r, at) for r, at in zip(numbers, places, strict=True) if r not in (PC, direct)])
     if write_back and not mask >> n & 1:
         i.emit("arm_addi", base, base, imm=write_back)
     if numbers[-1] == PC:
         i.emit("arm_bx_thumb" if i.thumb else "arm_bx", places[-1], places[-1])
         i.jump(places[-1])
+
+
+def put_in_place(i: Insn, loaded: list[tuple[int, int]]) -> None:
+    """Registers out of scratch ones, two at a time."""
+    for (r, at), (s, other) in zip(loaded[::2], loaded[1::2], strict=False):
+        i.emit(f"arm_mov2_r{s}", st.gpr(r), at, other)
+    if len(loaded) & 1:
+        i.emit("mov32", st.gpr(loaded[-1][0]), loaded[-1][1])
 
 
 def store_multiple(i: Insn, n: int, mask: int, offset: int, write_back: int) -> None:
@@ -63,8 +69,8 @@ def multiple(i: Insn, load: bool, n: int, mask: int, add: bool, before: bool, wr
 
 
 def _bad(f: Fields, load: bool) -> bool:
-    """A32: no register, base PC; write-back to a loaded base. (Of a stored base with write-back it is the old value that
-    is stored, which the manual leaves open unless it is the lowest register.)"""
+    """A32: no register, base PC; write-back to a loaded base. (Of a stored base with write-back the old value is
+    stored, which the manual leaves open unless it is the lowest register.)"""
     mask, n = f["r"], f["n"]
     return not mask or n == PC or (load and bool(f["W"] and mask >> n & 1))
 

@@ -102,6 +102,16 @@ for _w, _name in ((8, "8"), (16, "16"), (32, "32")):
     row(f"arm_swap{_name}", "d32 <- a32", lambda e, a, w=_w: e.zext(w, _swap(e, w, e.trunc(32, a, w), True), 32))
 
 
+# -- two registers of a list at once: Rn := b, and d := a --------------------------------------------------------------
+def _two(e: Any, n: int, a: str, b: str) -> str:
+    e.set("gpr", e.zext(32, b), index=n)
+    return a
+
+
+for _n in range(15):
+    row(f"arm_mov2_r{_n}", "d32 <- a32 b32", lambda e, a, b, n=_n: _two(e, n, a, b))
+
+
 # -- exclusives: the local monitor (A3.4.1) ---------------------------------------------------------------------------
 def _arm(e: Any, address: str, size: str) -> None:
     e.set("exclusive_address", e.zext(32, address))
