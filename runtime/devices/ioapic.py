@@ -36,7 +36,8 @@ class IoApic(Stateful):
         if level:
             rose = not self.levels & bit
             self.levels |= bit
-            if self.entries[pin] & LEVEL or rose:
+            entry = self.entries[pin]
+            if entry & LEVEL or (rose and not entry & MASKED):  # a masked edge is lost (82093AA, 3.2.4)
                 self.pending |= bit
                 self._service(pin)
         else:
