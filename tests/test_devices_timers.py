@@ -157,6 +157,21 @@ def test_apic_timer_periodic_keeps_its_phase() -> None:
     assert [at for _, at in rig.taken] == [ceil_div(n * 4_000_001, 8) * 8 for n in range(1, 11)]
 
 
+def test_apic_timer_that_is_over_stays_so_when_it_becomes_periodic() -> None:
+    rig = Rig()
+    rig.init_apic()
+    rig.set_apic(0x320, 0x40)
+    rig.set_apic(0x3E0, 0xB)
+    rig.set_apic(0x380, 1000)
+    rig.run(2000)
+    rig.set_apic(0x320, 0x20040)
+    rig.run(500)
+    assert rig.apic(0x390) == 0
+    rig.set_apic(0x380, 1000)
+    rig.run(1504)
+    assert rig.apic(0x390) == 496
+
+
 def test_apic_timer_is_silent_while_masked_but_counts() -> None:
     rig = Rig()
     rig.init_apic()

@@ -339,6 +339,8 @@ def build(mmu: SimpleNamespace, seg: SimpleNamespace, task: SimpleNamespace) -> 
             fault(cpu, GP, 0)
         else:
             forget_step(cpu)
+            if kind == HARDWARE and ld64(cpu + DEBUG_HITS) != 0:
+                deliver_debug(cpu, TRAP)  # what MOV SS has held off until INT1 comes with its #DB
             if enter(cpu, vector, -1, SOFTWARE if kind else HARDWARE, 0, next_pc) == 1:
                 settle(cpu)
         return done(cpu)

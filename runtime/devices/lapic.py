@@ -34,7 +34,7 @@ class Lapic(Stateful):
 
     STATE = (
         "base", "tpr_value", "svr", "ldr", "dfr", "esr", "errors", "icr", "lvt", "lint0", "extint",
-        "divide", "initial", "start_ns", "deadline",
+        "divide", "initial", "start_ns", "deadline", "spent",
     )  # fmt: skip
     _BITS = ("irr", "isr", "tmr")
 
@@ -69,6 +69,7 @@ class Lapic(Stateful):
         self.lvt = [MASKED] * 6
         self.extint = False
         self.divide = self.initial = self.start_ns = self.deadline = 0
+        self.spent = False  # a one-shot that was over when it became periodic: it counts again when it is set
         self.timer.cancel()
 
     def save(self) -> State:
@@ -216,7 +217,7 @@ class Lapic(Stateful):
         return 1 << ((code + 1) & 7)
 
     def _current(self) -> int:
-        if not self.initial or self._timer_mode() == TSC_DEADLINE:
+        if not self.initial or self.spent or self._timer_mode() == TSC_DEADLINE:
             return 0
         ticks = (self.clock.now_ns() - self.start_ns) // self._divider()
         if self._timer_mode() == PERIODIC:
@@ -226,7 +227,7 @@ class Lapic(Stateful):
     def _arm(self) -> None:
         """Set the deadline of the next expiry after now, if the timer is counting."""
         self.timer.cancel()
-        if not self.initial or self._timer_mode() == TSC_DEADLINE:
+        if not self.initial or self.spent or self._timer_mode() == TSC_DEADLINE:
             return
         period = self.initial * self._divider()
         elapsed = self.clock.now_ns() - self.start_ns
@@ -243,11 +244,12 @@ class Lapic(Stateful):
             self._accept(self.lvt[TIMER] & 0xFF, False)
 
     def _set_timer_entry(self, value: int) -> None:
-        before = self._timer_mode()
+        before, over = self._timer_mode(), self._current() == 0
         self.lvt[TIMER] = value
         after = self._timer_mode()
         if before == after:
             return
+        self.spent = over
         if TSC_DEADLINE in (before, after):
             self.deadline = self.initial = 0
         self._arm()
@@ -345,7 +347,7 @@ class Lapic(Stateful):
 
     def _start_timer(self, value: int) -> None:
         if self._timer_mode() != TSC_DEADLINE:
-            self.initial, self.start_ns = value, self.clock.now_ns()
+            self.initial, self.start_ns, self.spent = value, self.clock.now_ns(), False
             self._arm()
 
     def _set_spurious(self, value: int) -> None:
