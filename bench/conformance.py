@@ -32,7 +32,7 @@ FINISHED = {"taskswitch": "post fault", "sieve": "virtual:5761455", "realmode": 
 ENVIRONMENT = b"NR_CPUS=1\nMEMSIZE=128\nTEST_DEVICE=1\n"
 #: Why a program does not pass, where that is known.
 EXPLAINED: dict[tuple[str, str], str] = {
-    ("x86_64", "apic"): "CPUID goes on announcing an APIC that is switched off, and it cannot be moved to another address",
+    ("x86_64", "apic"): "CPUID announces the APIC even while it is off; it cannot be moved to another address",
 }
 
 

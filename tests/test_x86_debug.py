@@ -209,6 +209,16 @@ def test_held_trap_comes_with_the_interrupt_that_follows(machine: BareMachine) -
     assert pushed(machine, 1) == (HANDLERS + 0x80,)
 
 
+def test_int1_brings_the_held_trap_along(machine: BareMachine) -> None:
+    """MOV SS from watched memory, then INT1: one #DB."""
+    arm(machine, DATA, ACCESS4)
+    struct.pack_into("<H", machine.ram, DATA, 16)
+    assert run(machine, "8e1500000300 f1 f4") == Exit.HALT
+    assert (vector(machine), dr6(machine)) == (1, 1)
+    assert pushed(machine, 3) == (CODE + 7, 8, 2)
+    assert machine.cpu.get("gpr", 4) == STACK - 12
+
+
 def test_general_detect_is_a_fault_with_rf(machine: BareMachine) -> None:
     arm(machine, 0, 0x2000)
     assert run(machine, "90 0f21c0 f4") == Exit.HALT

@@ -47,7 +47,7 @@ from frontends.x86.common import (
     set_segment,
     update_mode,
 )
-from frontends.x86.debug import deliver_debug, forget_step, goes_before, return_flags
+from frontends.x86.debug import TRAP, deliver_debug, forget_step, goes_before, return_flags
 from frontends.x86.segments import (
     RSP,
     d_attr,
