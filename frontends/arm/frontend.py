@@ -19,6 +19,7 @@ class ArmFrontend:
     layout = st.LAYOUT
     #: CPU block offsets that mean nothing between instructions.
     temporaries = range(st.T, st.V + 16 * 8)
+    linear_bits = 32
     host_fp: str | None = None
 
     def __init__(self) -> None:

@@ -19,6 +19,7 @@ class X86Frontend:
     layout = st.LAYOUT
     #: CPU block offsets that mean nothing between instructions.
     temporaries = range(st.T, st.V + 16 * 8)
+    linear_bits = 64
     host_fp: str | None = "mxcsr"
 
     def __init__(self) -> None:

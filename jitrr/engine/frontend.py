@@ -26,6 +26,8 @@ class Frontend(Protocol):
     row_numbers: dict[str, int]
     #: CPU block offsets that mean nothing between instructions.
     temporaries: range
+    #: Width of linear addresses, 64 or 32: what a micro-op gives as an address has no bits above.
+    linear_bits: int
     #: The field whose value is in the host's MXCSR while guest code runs, or None: the host program's stays.
     host_fp: str | None
 

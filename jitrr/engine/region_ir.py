@@ -56,6 +56,7 @@ class RegionEmit(Emit):
     def __init__(self, frontend: Frontend, region: Region):
         super().__init__(frontend.layout)
         self.rows = frontend.rows
+        self.linear_bits = frontend.linear_bits
         self.region = region
         self.temporaries = frontend.temporaries
         self.slots: dict[int, int] = {}  # offset -> bytes
@@ -207,13 +208,17 @@ class RegionEmit(Emit):
 
     # -- guest memory -------------------------------------------------------------------------------------------------
     def probe(self, size: int, address: str, tag_at: int) -> str:
-        last = self.bin("add", 64, address, size - 1) if size > 1 else address
-        want = self.bin("or", 64, self.bin("and", 64, last, -4096), "%tlb_salt")
+        # Tags of 32-bit addresses are compared as such: their mask is a short constant then.
+        bits, salt = self.linear_bits, self.trunc(64, "%tlb_salt", self.linear_bits)
+        last = self.trunc(64, address, bits)
+        if size > 1:
+            last = self.bin("add", bits, last, size - 1)
+        want = self.bin("or", bits, self.bin("and", bits, last, -4096), salt)
         index = self.bin("and", 64, self.bin("lshr", 64, address, 12), TLB_SIZE - 1)
         entry = self.let(f"getelementptr [{TLB_ENTRY} x i8], ptr %tlb, i64 {index}")
         tag_pointer = entry if tag_at == 0 else self.let(f"getelementptr i8, ptr {entry}, i64 {tag_at}")
-        tag = self.let(f"load i64, ptr {tag_pointer}, !tbaa !11")
-        self.leave_unless(self.icmp("eq", 64, tag, want))
+        tag = self.let(f"load i{bits}, ptr {tag_pointer}, !tbaa !11")
+        self.leave_unless(self.icmp("eq", bits, tag, want))
         addend_at = self.let(f"getelementptr i8, ptr {entry}, i64 24")
         addend = self.let(f"load ptr, ptr {addend_at}, !tbaa !11")
         return self.let(f"getelementptr i8, ptr {addend}, i64 {address}")
