@@ -175,3 +175,60 @@ def test_the_registers_can_be_changed(machine: BareMachine) -> None:
     assert found("read") == ("address", 0x40045678)
     engine.call("cp15_write", cp15.W_SCTLR, 0, 0)
     assert found("read") == ("address", 0x12345678)
+
+
+def sections(machine: BareMachine, table: int, where: dict[int, int]) -> None:
+    """A first-level table that maps RAM to itself and some other megabytes, for everybody."""
+    machine.put(table, *[0] * 4096)
+    machine.put(table + 4 * (RAM_BASE >> 20), RAM_BASE | 0xC02)
+    for virtual, physical in where.items():
+        machine.put(table + 4 * (virtual >> 20), physical | 0xC02)
+
+
+def test_address_spaces_are_kept_apart() -> None:
+    """More of them than are remembered, often enough that all flush epochs are used up; a table that is changed while
+    another is in use is seen changed."""
+    machine = BareMachine(SIZE)
+    engine, tables = machine.engine, [RAM_BASE + 0x10000 + 0x4000 * n for n in range(11)]
+    place = 0x20000000
+    for n, table in enumerate(tables):
+        sections(machine, table, {place: RAM_BASE + (n + 1 << 20)})
+    set_regime(machine, Regime(1, tables[0], 0, 0, 1))
+    rng = random.Random(3)
+    for step in range(6000):
+        n = rng.randrange(11) if step % 3 else rng.randrange(4)
+        engine.call("cp15_write", cp15.W_TTBR0, tables[n], 0)
+        assert ours(machine, place, "read", bool(step & 1)) == ("address", RAM_BASE + (n + 1 << 20))
+        if step % 7 == 0:
+            engine.call("flush_tlb")
+    engine.call("cp15_write", cp15.W_TTBR0, tables[0], 0)
+    assert ours(machine, place, "read", True) == ("address", RAM_BASE + (1 << 20))
+    engine.call("cp15_write", cp15.W_TTBR0, tables[1], 0)
+    engine.call("store_user", tables[0] + 4 * (place >> 20), 4, RAM_BASE + (99 << 20) | 0xC02)
+    assert ours(machine, place, "read", True) == ("address", RAM_BASE + (2 << 20))
+    engine.call("cp15_write", cp15.W_TTBR0, tables[0], 0)
+    assert ours(machine, place, "read", True) == ("address", RAM_BASE + (99 << 20))
+
+
+@pytest.mark.parametrize("tier", ["interp", "jit"])
+def test_code_that_is_written_in_another_context(tier: str) -> None:
+    """A page that was written fast in one, then executed in another, then written in the first again."""
+    machine = BareMachine(SIZE, tier)
+    sections(machine, RAM_BASE + 0x10000, {})
+    code, page = RAM_BASE + 0x8000, RAM_BASE + 0x20000
+    store, first, other, call = 0xE5802040, 0xEE036F10, 0xEE037F10, 0xE12FFF30
+    machine.put(page, 0xE3A05001, 0xE12FFF1E)  # mov r5, #1; bx lr
+    add, write, again, here = 0xE0899005, 0xE5801000, 0xE5801000, 0xEAFFFFFE  # r9 += r5; str r1, [r0]; b .
+    machine.put(
+        code, *[store] * 3, other, call, add, first, write, other, call, add, first, again, other, call, add, here
+    )
+    set_regime(machine, Regime(1, RAM_BASE + 0x10000, 0, 0, 1))
+    for n, value in {0: page, 1: 0xE3A05002, 6: 1, 7: 3, 9: 0}.items():
+        machine.cpu.set("gpr", value, n)
+    machine.cpu.set_cpsr(0x1D3)
+    machine.cpu.set("exc_vector", MASK64)
+    machine.cpu.enter_flat(code)
+    machine.engine.set_icount(0)
+    while machine.engine.icount < 100:
+        machine.engine.run(100)
+    assert machine.cpu.get("gpr", 9) == 1 + 2 + 2
