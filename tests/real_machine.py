@@ -11,6 +11,9 @@ from typing import Any, cast
 import pytest
 
 from jitrr.demo import GUESTS
+from jitrr.engine import cache
+from jitrr.engine.build import load_native
+from jitrr.engine.frontends import load_frontend
 from runtime.borders.script import Script, parse_script
 from runtime.config import Image, MachineConfig
 from runtime.guests import demo
@@ -24,6 +27,9 @@ ANSWER = f'after "{demo.QUESTION}" +5_000_000 keyboard "Ada\\n"\n'
 #: Digests and checkpoints at every poll of the machine.
 BUSY = Pace(flush=0.0, digest=0.0, checkpoint=0.0, share=1e9)
 
+#: The front end of each architecture.
+FRONTENDS = {"x86_64": "x86", "i386": "x86", "arm": "arm"}
+
 Thresholds = tuple[int, int] | None
 
 
@@ -32,9 +38,7 @@ def demo_config(rtc: str = "utc", arch: str = "x86_64") -> MachineConfig:
     return MachineConfig(arch=arch, memory=16 << 20, kernel=Image.load(GUESTS[arch].IMAGE, "demo guest"), rtc=rtc)
 
 
-def record_demo(
-    path: Path, script: str = ANSWER, pace: Pace = BUSY, rtc: str = "utc", arch: str = "x86_64"
-) -> Outcome:
+def record_demo(path: Path, script: str = ANSWER, pace: Pace = BUSY, rtc: str = "utc", arch: str = "x86_64") -> Outcome:
     """Record the demo guest with scripted input."""
     return record(path, demo_config(rtc, arch), Outside(script=Script(parse_script(script))), pace=pace)
 
@@ -98,14 +102,11 @@ def wander(recording: Recording, truth: dict[int, bytes], rng: random.Random, th
         replay.close()
 
 
-def empty_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def empty_cache(folder: Path, arch: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of translated code that has nothing but the engine's own native code, which takes long to build."""
-    from frontends.x86.frontend import X86Frontend
-    from jitrr.engine import cache
-    from jitrr.engine.build import load_native
-
-    load_native(X86Frontend())
-    name = cache.key("native", X86Frontend.name)
+    frontend = load_frontend(FRONTENDS[arch])
+    load_native(frontend)
+    name = cache.key("native", frontend.name)
     folder.mkdir()
     shutil.copy(cache.cache_dir() / name, folder / name)
     monkeypatch.setenv("JITRR_CACHE_DIR", str(folder))

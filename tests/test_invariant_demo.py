@@ -1,9 +1,10 @@
-"""The invariant on the real machine: what the demo guest does depends on its image, the instruction count and what came
-from outside, and on nothing else - not on how its code was run, where it was stopped, what was cached, what the host
-did."""
+"""The invariant on the real machines: what the demo guest of an architecture does depends on its image, the instruction
+count and what came from outside, and on nothing else - not on how its code was run, where it was stopped, what was
+cached, what the host did."""
 
 from __future__ import annotations
 
+import importlib
 import random
 import subprocess
 import sys
@@ -12,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from real_machine import ANSWER, BUSY, Walk, empty_cache, places, random_thresholds, record_demo, wander
+from real_machine import ANSWER, BUSY, FRONTENDS, Walk, empty_cache, places, random_thresholds, record_demo, wander
 
-from frontends.x86 import cpu
 from runtime.borders.live import LiveBorder
+from runtime.config import ARCHES
 from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.record import Pace
@@ -26,18 +27,24 @@ SEED = 20_240_229
 EAGER = (2, 3)  # thresholds at which nearly everything is compiled
 
 
+@pytest.fixture(scope="module", params=ARCHES)
+def arch(request: pytest.FixtureRequest) -> str:
+    """Every test here is one of each architecture."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def recording(arch: str, tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """With the host's real clock and entropy."""
     path = tmp_path_factory.mktemp("demo") / "demo.jrr"
-    assert record_demo(path).reason == "power-off"
+    assert record_demo(path, arch=arch).reason == "power-off"
     return Recording(path)
 
 
 @pytest.fixture(scope="module")
 def truth(recording: Recording) -> dict[int, bytes]:
     """Digests at many places, by the interpreter, which runs instruction by instruction up to each of them."""
-    return Walk(recording, places(recording, random.Random(SEED), 60), "interp").digests
+    return Walk(recording, places(recording, random.Random(SEED), 30), "interp").digests
 
 
 def test_the_recording_is_worth_the_tests_below(recording: Recording) -> None:
@@ -47,14 +54,15 @@ def test_the_recording_is_worth_the_tests_below(recording: Recording) -> None:
     assert recording.icount > 50_000_000
 
 
-@pytest.mark.parametrize("tier", ["interp", "auto", "jit"])
+@pytest.mark.parametrize("tier", ["auto", "jit"])
 def test_every_tier_replays_to_the_recorded_digests(recording: Recording, truth: dict[int, bytes], tier: str) -> None:
     walk = Walk(recording, sorted(truth), tier)
     assert walk.verified == recording.icount
     assert walk.digests == truth
+    assert tier != "jit" or walk.regions > 50
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_thresholds_do_not_matter(recording: Recording, truth: dict[int, bytes], seed: int) -> None:
     thresholds = random_thresholds(random.Random(SEED + seed))
     assert Walk(recording, sorted(truth), "auto", thresholds).digests == truth
@@ -66,25 +74,26 @@ def test_verify_says_so_in_one_process_and_in_two(recording: Recording) -> None:
         assert verdict.good and verdict.verified == recording.icount, verdict.message
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_seeks_stops_and_checkpoints_leave_no_trace(recording: Recording, truth: dict[int, bytes], seed: int) -> None:
     rng = random.Random(SEED + seed)
     wander(recording, truth, rng, random_thresholds(rng))
 
 
-def test_single_steps_come_where_a_run_comes(recording: Recording) -> None:
-    """Around each event: one instruction at a time, against one run."""
+def test_single_steps_come_where_a_run_comes(recording: Recording, truth: dict[int, bytes]) -> None:
+    """Around events and other places: one instruction at a time, which the interpreter does in one run."""
     rng = random.Random(SEED)
-    for event in rng.sample(recording.log.events, 4):
-        end = min(recording.icount, event.icount + 40)
-        steps = Walk(recording, list(range(max(0, event.icount - 40), end + 1)), "auto")
-        assert steps.digests[end] == Walk(recording, [end], "auto").digests[end]
+    middles = [event.icount for event in rng.sample(recording.log.events, 3)] + rng.sample(sorted(truth), 2)
+    ends = sorted(min(recording.icount, middle + 25) for middle in middles)
+    steps = {at for end in ends for at in range(max(0, end - 50), end + 1)}
+    walk, straight = Walk(recording, sorted(steps), "auto"), Walk(recording, ends, "interp")
+    assert {end: walk.digests[end] for end in ends} == straight.digests
 
 
 def test_a_cold_and_a_warm_cache_agree(
-    recording: Recording, truth: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arch: str, recording: Recording, truth: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = empty_cache(tmp_path / "cache", monkeypatch)
+    cache = empty_cache(tmp_path / "cache", arch, monkeypatch)
     cold = Walk(recording, sorted(truth), "jit", EAGER)
     assert len(list(cache.glob("region-*"))) > 10
     warm = Walk(recording, sorted(truth), "jit", EAGER)
@@ -93,9 +102,9 @@ def test_a_cold_and_a_warm_cache_agree(
 
 
 def test_a_damaged_cache_is_no_cache(
-    recording: Recording, truth: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arch: str, recording: Recording, truth: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = empty_cache(tmp_path / "cache", monkeypatch)
+    cache = empty_cache(tmp_path / "cache", arch, monkeypatch)
     Walk(recording, [], "auto", EAGER)
     rng = random.Random(SEED)
     for entry in sorted(cache.iterdir()):
@@ -105,43 +114,32 @@ def test_a_damaged_cache_is_no_cache(
     assert Walk(recording, sorted(truth), "auto", EAGER).digests == truth
 
 
-def test_a_loaded_host_does_not_matter(recording: Recording, truth: dict[int, bytes], tmp_path: Path) -> None:
+def test_a_loaded_host_does_not_matter(
+    arch: str, recording: Recording, truth: dict[int, bytes], tmp_path: Path
+) -> None:
     with busy_host():
         assert Walk(recording, sorted(truth), "auto").digests == truth
-        assert record_demo(tmp_path / "loaded.jrr").reason == "power-off"
+        assert record_demo(tmp_path / "loaded.jrr", arch=arch).reason == "power-off"
     verdict = verify(Recording(tmp_path / "loaded.jrr"))
     assert verdict.good, verdict.message
 
 
-def test_checkpoints_while_recording_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoints_while_recording_do_not_matter(arch: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two recordings with the same outside, one stopped as often as can be, one never: the same end."""
     monkeypatch.setattr(LiveBorder, "entropy", lambda self, size: bytes(range(7, 7 + size)))
     ends = []
     for name, pace in (("often", BUSY), ("never", Pace(digest=1e9, checkpoint=1e9))):
-        record_demo(tmp_path / name, rtc="2024-02-29T12:00:00", pace=pace)
+        record_demo(tmp_path / name, rtc="2024-02-29T12:00:00", pace=pace, arch=arch)
         ends.append(Recording(tmp_path / name))
     often, never = ends
     assert len(often.log.digests) > 2 + len(never.log.digests)
     assert (often.icount, often.log.digests[-1].digest) == (never.icount, never.log.digests[-1].digest)
 
 
-def test_the_i386_guest(tmp_path: Path) -> None:
-    """Task switches, virtual-8086 mode and the x87 of a 32-bit guest: by tier, thresholds, stops and seeks."""
-    assert record_demo(tmp_path / "i386.jrr", arch="i386").reason == "power-off"
-    recording, rng = Recording(tmp_path / "i386.jrr"), random.Random(SEED)
-    truth = Walk(recording, places(recording, rng, 30), "interp").digests
-    for tier, thresholds in (("jit", None), ("auto", random_thresholds(rng))):
-        assert Walk(recording, sorted(truth), tier, thresholds).digests == truth
-    wander(recording, truth, rng, random_thresholds(rng))
-    for event in rng.sample(recording.log.events, 2):
-        end = min(recording.icount, event.icount + 30)
-        steps = Walk(recording, list(range(max(0, event.icount - 30), end + 1)), "auto")
-        assert steps.digests[end] == Walk(recording, [end], "interp").digests[end]
-
-
-def test_a_reset_in_the_middle(recording: Recording, tmp_path: Path) -> None:
+def test_a_reset_in_the_middle(arch: str, recording: Recording, tmp_path: Path) -> None:
     """The guest starts again, over RAM that it has used; seeking goes to both sides of the reset."""
-    assert record_demo(tmp_path / "reset.jrr", "at 30_000_000 power reset\n" + ANSWER).reason == "power-off"
+    script = "at 30_000_000 power reset\n" + ANSWER
+    assert record_demo(tmp_path / "reset.jrr", script, arch=arch).reason == "power-off"
     twice = Recording(tmp_path / "reset.jrr")
     assert twice.icount > recording.icount
     at = [*places(twice, random.Random(SEED), 12), 29_999_999, 30_000_000, 30_000_001, 30_000_100]
@@ -149,9 +147,10 @@ def test_a_reset_in_the_middle(recording: Recording, tmp_path: Path) -> None:
 
 
 def test_the_state_of_another_version_is_refused_with_one_line(
-    recording: Recording, monkeypatch: pytest.MonkeyPatch
+    arch: str, recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cpu, "FIELDS", tuple(name for name in cpu.FIELDS if name != "tsc_aux"))
+    cpu = importlib.import_module(f"frontends.{FRONTENDS[arch]}.cpu")
+    monkeypatch.setattr(cpu, "FIELDS", cpu.FIELDS[:-1])
     with pytest.raises(RecordingError, match="checkpoint at 0 is of another version of jitrr"):
         Replay(recording)
 
