@@ -37,6 +37,7 @@ conformance: $(STAMP)
 bench: $(STAMP) system-tools
 	$(BIN)/python bench/loop.py
 	$(BIN)/python bench/boot.py
+	$(BIN)/python bench/userland.py
 
 # Rebuild the demo guests' shipped bytes from their sources (needs binutils, for ARM those of Debian's armhf).
 demo-guest: system-tools
