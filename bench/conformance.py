@@ -1,8 +1,9 @@
 """Runs independent test suites, where they lie on this machine, and writes docs/conformance.md: ``make conformance``.
 
 ``JITRR_SUITES`` is a directory with a checkout of each suite that is to run, under its own name: ``test386.asm``,
-``kvm-unit-tests`` (configured and built for i386; ``kvm-unit-tests-x86_64`` for x86_64). Nothing of them is committed
-here. What is not there is said to be not there.
+``kvm-unit-tests`` (configured and built for i386; ``kvm-unit-tests-x86_64`` for x86_64, ``kvm-unit-tests-arm`` for
+ARM), and ``qemu`` (QEMU's source; bench/tcg.py builds its ``tests/tcg``). Nothing of them is committed here. What is
+not there is said to be not there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import tcg
+
 PAGE = Path(__file__).parent.parent / "docs" / "conformance.md"
 TIMEOUT = 300
 #: kvm-unit-tests for each architecture: the programs of the core set, and why one of them does not pass.
@@ -27,12 +30,19 @@ PROGRAMS = {
     "x86_64": ("eventinj", "emulator", "idt_test", "memory", "smap", "umip", "access_test", "apic", "ioapic", "setjmp",
                "sieve", "tsc", "debug"),
 }  # fmt: skip
+#: The same for ARM, where a program does one of several things: its file, and its arguments.
+ARM_PROGRAMS = (
+    ("selftest", "setup smp=1 mem=256"), ("selftest", "vectors-kernel"), ("selftest", "vectors-user"),
+    ("selftest", "smp"), ("psci", ""), ("gic", "active"), ("gic", "mmio"), ("pl031", ""), ("spinlock-test", ""),
+    ("sieve", ""),
+)  # fmt: skip
 #: Programs that print no summary: what they print when all is well.
 FINISHED = {"taskswitch": "post fault", "sieve": "virtual:5761455", "realmode": "PASS: nopl"}
 ENVIRONMENT = b"NR_CPUS=1\nMEMSIZE=128\nTEST_DEVICE=1\n"
 #: Why a program does not pass, where that is known.
 EXPLAINED: dict[tuple[str, str], str] = {
     ("x86_64", "apic"): "CPUID announces the APIC even while it is off; it cannot be moved to another address",
+    ("arm", "gic mmio"): "with one processor ITARGETSR reads as zero (GICv2 architecture, 4.3.12), as on QEMU",
 }
 
 
@@ -91,6 +101,26 @@ def kvm_unit_tests(arch: str, source: Path, work: Path) -> list[Result]:
     return results
 
 
+def kvm_unit_tests_arm(source: Path, work: Path) -> list[Result]:
+    """The same for ARM: flat images on ``virt``."""
+    suite, results = "kvm-unit-tests, arm", []
+    for file, arguments in ARM_PROGRAMS:
+        program, image = f"{file} {arguments}".strip(), source / "arm" / f"{file}.flat"
+        if not image.exists():
+            results.append(Result(suite, program, False, "is not built"))
+            continue
+        options = ["--arch", "arm", "-m", "256M", "--kernel", image, "--append", arguments]
+        text = jitrr(*options, console=work / "console")
+        results.append(Result(suite, program, *judged(program, text, EXPLAINED.get(("arm", program), ""))))
+    return results
+
+
+def tests_tcg(source: Path, work: Path) -> list[Result]:
+    """Programs for Linux, on each architecture in one boot."""
+    return [Result(f"tests/tcg, {arch}", *verdict)
+            for arch in tcg.SETTINGS for verdict in tcg.run(arch, source, work, jitrr)]  # fmt: skip
+
+
 def judged(program: str, text: str, explanation: str) -> tuple[bool, str]:
     """Whether a program's console says that all is well, and what it says."""
     failures = [line for line in text.splitlines() if line.startswith("FAIL")]
@@ -106,6 +136,8 @@ SUITES: dict[str, Callable[[Path, Path], list[Result]]] = {
     "test386.asm": test386,
     "kvm-unit-tests": lambda source, work: kvm_unit_tests("i386", source, work),
     "kvm-unit-tests-x86_64": lambda source, work: kvm_unit_tests("x86_64", source, work),
+    "kvm-unit-tests-arm": kvm_unit_tests_arm,
+    "qemu": tests_tcg,
 }
 
 
