@@ -94,6 +94,7 @@ def _seek(recording: Recording, passed: dict[int, bytes], factory: Factory | Non
             raise Divergence(icount, "seeking came to another state than replaying")
         took = f"{(time.monotonic() - start) * 1000:.0f} ms"
         click.echo(f"   instruction {icount:>13,}   {took:>8}   digest {digest.hex()}, as when the replay passed it")
+    replay.close()
 
 
 def run(arch: str = "x86_64", *, config: MachineConfig | None = None, factory: Factory | None = None) -> int:

@@ -20,6 +20,8 @@ TIERS = ("auto", "interp", "jit")
 DEFAULT_MACHINE = {"x86_64": "pc", "i386": "pc", "arm": "virt"}
 DEFAULT_SHIFT = 3
 PAGE = 4096
+#: 2554-01-01: the log has wall-clock times in 64 bits of ns since 1970.
+LAST_SECOND = 18_429_292_800
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -88,6 +90,10 @@ class MachineConfig:
             size = len(self.initrd.data)
             raise ConfigError(f"the initrd {self.initrd.name} ({size} bytes) is larger than memory ({self.memory})")
         self.rtc_base_ns()
+        try:
+            self.append.encode()
+        except UnicodeEncodeError:
+            raise ConfigError("the kernel's command line is not UTF-8 text") from None
 
     def rtc_base_ns(self) -> int | None:
         """The fixed wall-clock time asked for (ns since 1970 UTC), or None for the host's clock."""
@@ -97,8 +103,10 @@ class MachineConfig:
             date = datetime.fromisoformat(self.rtc)
         except ValueError:
             raise ConfigError(f"rtc base is utc or a date such as 2024-02-29T12:00:00, not {self.rtc!r}") from None
-        moment = date.replace(tzinfo=date.tzinfo or UTC)
-        return int(moment.timestamp()) * 1_000_000_000
+        seconds = int(date.replace(tzinfo=date.tzinfo or UTC).timestamp())
+        if not 0 <= seconds < LAST_SECOND:
+            raise ConfigError(f"rtc base is a date from 1970 to 2553, not {self.rtc}")
+        return seconds * 1_000_000_000
 
     def images(self) -> list[Image]:
         """Every image of this machine, in a fixed order."""

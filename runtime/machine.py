@@ -41,7 +41,10 @@ def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int]
     }  # fmt: skip
     kind = machines.get((config.arch, config.machine))
     if kind is None:
-        raise ConfigError(f"--arch {config.arch} --machine {config.machine} is not there yet: use --arch x86_64")
+        boards = " or ".join(board for arch, board in machines if arch == config.arch)
+        raise ConfigError(f"--arch {config.arch} has no --machine {config.machine}: use {boards}")
+    if config.cpu != "default":
+        raise ConfigError(f"there is no --cpu {config.cpu}: each architecture has one model, default")
     if config.smp != 1:
         raise ConfigError("more than one processor is not there yet: use --smp 1")
     return kind(config, border, thresholds)
@@ -109,8 +112,8 @@ class BoardMachine:
         self.ram = memoryview(self.engine.ram.map)
         self.build()
         self._mmio_read, self._mmio_write = self.board.mmio.read, self.board.mmio.write
-        self._set_tier(config.tier, thresholds)
         self.switch_on()
+        self._set_tier(config.tier, thresholds)  # last: what cannot be started leaves no process behind
 
     # -- what a subclass gives ----------------------------------------------------------------------------------------
     def make_engine(self) -> Engine:

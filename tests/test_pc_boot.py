@@ -98,6 +98,7 @@ def fake_kernel(**fields: int) -> bytes:
     image = bytearray(0x400 + 4096)
     values = {
         "setup_sects": ("<B", 0x1F1, 1),
+        "syssize": ("<I", 0x1F4, 256),
         "boot_flag": ("<H", 0x1FE, 0xAA55),
         "jump": ("<H", 0x200, 0x6AEB),
         "version": ("<H", 0x206, 0x20F),
@@ -183,6 +184,9 @@ def test_kernel_is_moved_when_its_preferred_address_does_not_fit() -> None:
         (fake_kernel(version=0x20A), b"", "", "boot protocol 2.10 is too old"),
         (fake_kernel(xloadflags=0), b"", "", "no 64-bit entry: use --arch i386"),
         (fake_kernel(setup_sects=40), b"", "", "cut short"),
+        (fake_kernel(syssize=257), b"", "", "cut short"),
+        (fake_kernel(kernel_alignment=0), b"", "", "the bzImage is damaged: its alignment is 0"),
+        (bytes(0x24) + b"\x18\x28\x6f\x01" + bytes(5000), b"", "", "a zImage for ARM: use --arch arm"),
         (fake_kernel(), bytes(20 * MIB), "", "the initrd has 20971520 bytes, but only 16777216 bytes"),
         (fake_kernel(), b"", "x" * 2048, "the command line has 2048 bytes, the kernel takes 2047"),
     ],
@@ -263,6 +267,9 @@ def test_the_initrd_is_a_multiboot_module() -> None:
         (elf(False)[:80], "cut short"),
         (elf(True)[:122], "cut short"),
         (elf(False, kind=4), "no loadable segment"),
+        (elf(False)[:42] + b"\1" + elf(False)[43:], "cut short"),
+        (elf(False)[:18] + b"\x28" + elf(False)[19:], "the ELF image is for ARM: use --arch arm"),
+        (elf(True)[:18] + b"\x08" + elf(True)[19:], r"not for x86 \(its machine is number 8\)"),
         (elf(False, address=0x7FFFFC), "ends beyond the machine's 8 MiB"),
         (elf(False, address=0x6800), "overlaps the boot information"),
     ],

@@ -124,6 +124,9 @@ def test_entropy_comes_through_the_border() -> None:
         (elf(machine=3), "not for 32-bit little-endian ARM"),
         (elf(0x1000), "an ELF segment at 0x1000 is outside the machine's 32 MiB"),
         (elf()[:86], "the ELF image is cut short"),
+        (elf()[:42] + b"\1" + elf()[43:], "the ELF image is cut short"),
+        (bytes(0x202) + b"HdrS" + bytes(100), "a bzImage for x86: use --arch x86_64 or --arch i386"),
+        (bytes(0x38) + b"ARM\x64" + bytes(100), "the kernel is for 64-bit ARM"),
         (bytes(31 * MIB), "kernel, initrd and device tree need 34 MiB of memory, there are 32"),
     ],
 )

@@ -30,6 +30,8 @@ _INITRD_OFFSET = 128 << 20
 
 _ZIMAGE_MAGIC, _TABLE_MAGIC, _SIZE_TAG = 0x016F2818, 0x45454545, 0x5A534C4B
 _LITTLE_ENDIAN = 0x04030201
+#: Kernels of other architectures, which would else be raw images.
+_X86_MAGIC_AT, _ARM64_MAGIC_AT = 0x202, 0x38
 _ELF32, _EM_ARM, _LOADABLE = b"\x7fELF\x01\x01", 40, 1
 
 
@@ -83,6 +85,10 @@ def place(image: bytes, memory: int) -> Program:
         program = _place_elf(image, memory)
     elif len(image) >= 0x40 and unpack_from("<I", image, 0x24)[0] == _ZIMAGE_MAGIC:
         program = _place_zimage(image, memory)
+    elif image[_X86_MAGIC_AT : _X86_MAGIC_AT + 4] == b"HdrS":
+        raise ConfigError("the kernel is a bzImage for x86: use --arch x86_64 or --arch i386")
+    elif image[_ARM64_MAGIC_AT : _ARM64_MAGIC_AT + 4] == b"ARM\x64":
+        raise ConfigError("the kernel is for 64-bit ARM")
     else:
         program = Program(((RAW_OFFSET, image),), RAM_BASE + RAW_OFFSET, RAW_OFFSET + len(image))
     if program.end > memory:
@@ -122,7 +128,7 @@ def _place_elf(image: bytes, memory: int) -> Program:
         raise ConfigError("the ELF image is not for 32-bit little-endian ARM")
     entry, table = unpack_from("<II", image, 24)
     size, count = unpack_from("<HH", image, 42)
-    if table + size * count > len(image):
+    if size < 32 or table + size * count > len(image):
         raise ConfigError("the ELF image is cut short")
     pieces, end = [], 0
     for index in range(count):

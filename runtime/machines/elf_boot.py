@@ -15,6 +15,9 @@ CODE_SELECTOR, DATA_SELECTOR = 0x08, 0x10
 _GDT_ENTRIES = (0, 0x00CF9A00_0000FFFF, 0x00CF9200_0000FFFF)
 _HAS_MEMORY, _HAS_COMMAND_LINE, _HAS_MODULES = 1, 4, 8
 _LOADABLE = 1
+_EM_ARM = 40
+#: 80386, 80486 and x86-64.
+_MACHINES = (3, 6, 62)
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,13 @@ def _segments(image: bytes) -> tuple[int, list[tuple[int, bytes, int]]]:
     """Entry point and (physical address, file contents, size in memory) of each loadable segment."""
     if image[:4] != b"\x7fELF" or len(image) < 64 or image[4] not in (1, 2) or image[5] != 1:
         raise ValueError("not a little-endian ELF image")
+    if (machine := unpack_from("<H", image, 18)[0]) not in _MACHINES:
+        raise ValueError("the ELF image is for ARM: use --arch arm" if machine == _EM_ARM else
+                         f"the ELF image is not for x86 (its machine is number {machine})")  # fmt: skip
     wide = image[4] == 2
     entry, table = unpack_from("<QQ" if wide else "<II", image, 24)
     size, count = unpack_from("<HH", image, 54 if wide else 42)
-    if table + size * count > len(image):
+    if size < (56 if wide else 32) or table + size * count > len(image):
         raise ValueError("the ELF image is cut short")
     segments = []
     for index in range(count):

@@ -18,6 +18,7 @@ _LOADED_HIGH, _CAN_USE_HEAP = 0x01, 0x80
 _XLF_KERNEL_64 = 1
 _ENTRY_64 = 0x200
 _UNKNOWN_LOADER = 0xFF
+_ZIMAGE_MAGIC = b"\x18\x28\x6f\x01"
 _E820_TABLE, _E820_SIZE = 0x2D0, 20
 _HEADER = 0x1F1
 PAGE = 4096
@@ -53,6 +54,8 @@ class SetupHeader:
 
 def parse_header(image: bytes, wide: bool = True) -> SetupHeader:
     """Read the setup header; ValueError with one clear line if this is no 64-bit (``wide``) or 32-bit kernel."""
+    if image[0x24:0x28] == _ZIMAGE_MAGIC:
+        raise ValueError("the kernel is a zImage for ARM: use --arch arm")
     if len(image) < 0x400 or image[0x202:0x206] != b"HdrS" or image[0x1FE:0x200] != b"\x55\xaa":
         raise ValueError("not a Linux bzImage (no boot protocol header)")
     version, flags = unpack_from("<H", image, 0x206)[0], unpack_from("<H", image, 0x236)[0]
@@ -73,7 +76,9 @@ def parse_header(image: bytes, wide: bool = True) -> SetupHeader:
         preferred_address=unpack_from("<Q", image, 0x258)[0],
         init_size=unpack_from("<I", image, 0x260)[0],
     )
-    if header.setup_size >= len(image):
+    if header.is_relocatable and not header.alignment:
+        raise ValueError("the bzImage is damaged: its alignment is 0")
+    if header.setup_size >= len(image) or header.setup_size + 16 * unpack_from("<I", image, 0x1F4)[0] > len(image):
         raise ValueError("the bzImage is cut short")
     return header
 
