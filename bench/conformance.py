@@ -42,7 +42,8 @@ ENVIRONMENT = b"NR_CPUS=1\nMEMSIZE=128\nTEST_DEVICE=1\n"
 #: Why a program does not pass, where that is known.
 EXPLAINED: dict[tuple[str, str], str] = {
     ("x86_64", "apic"): "CPUID announces the APIC even while it is off; it cannot be moved to another address",
-    ("arm", "gic mmio"): "with one processor ITARGETSR reads as zero (GICv2 architecture, 4.3.12), as on QEMU",
+    ("arm", "gic mmio"): "With one processor ITARGETSR reads as zero (GICv2 architecture, 4.3.12); the same on QEMU",
+    ("arm", "psci"): "Needs two processors",
 }
 
 
