@@ -170,9 +170,10 @@ def test_somebody_types_at_the_shell(guest: list[str], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_a_killed_recorder_has_flushed_replays(guest: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["debian-cloud-x86_64", "debian-i386", "debian-arm"])
+def test_what_a_killed_recorder_has_flushed_replays(name: str, tmp_path: Path) -> None:
     path = tmp_path / "killed.jrr"
-    command = [sys.executable, "-m", "jitrr", "record", *powering_off(guest), "-o", str(path)]
+    command = [sys.executable, "-m", "jitrr", "record", *powering_off(fetched(name)), "-o", str(path)]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as child:
