@@ -111,6 +111,15 @@ def test_a_damaged_file_of_a_closed_recording_is_refused(copy, name, change):
     assert "\n" not in str(caught.value) and path.name in str(caught.value)
 
 
+def test_a_bit_that_decoders_ignore_is_not_ignored(copy):
+    path = sorted(copy.rglob("*.pack"))[-1]
+    data = bytearray(path.read_bytes())
+    data[data.index(b"\x28\xb5\x2f\xfd") + 4] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(RecordingError, match="damaged"):
+        verify(Recording(copy), factory=make_machine)
+
+
 def test_no_altered_byte_of_the_log_gives_a_wrong_replay(good, tmp_path):
     """Without the closing mark there is no hash over the log: chunk CRCs and batch numbers have to do."""
     path = Path(shutil.copytree(good, tmp_path / "a.jrr"))
