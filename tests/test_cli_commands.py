@@ -79,7 +79,7 @@ def test_seek_and_until_agree(jitrr, recorded):
 
 def test_info_and_log(jitrr, recorded):
     info = json.loads(jitrr("info", recorded, "--json").out)
-    assert info["icount"] == 100000 and info["clean_close"] is True and info["format"] == 1
+    assert info["icount"] == 100000 and info["clean_close"] is True and info["format"] == 2
     assert (info["arch"], info["machine"]) == ("x86_64", "pc")
     assert info["events"] > 10 and info["checkpoints"] >= 1 and info["bytes"] > 1000
     assert "100,000 instructions" in jitrr("info", recorded).out

@@ -20,7 +20,7 @@ from runtime.recording.log import Log, LogWriter
 from runtime.recording.pages import PageReader, PageWriter
 
 #: Version of the format. A reader refuses newer ones; what an older one meant is listed in its ``quirks``.
-FORMAT = 1
+FORMAT = 2
 #: Behaviours of this version that a later one may do otherwise and must then imitate; none so far.
 QUIRKS: list[str] = []
 DEFAULT_BUDGET = 1 << 30
