@@ -17,11 +17,12 @@ ADDRESS = (1 << st.PHYSICAL_BITS) - 4096
 
 def place(engine: Any, linear: int) -> int | None:
     """Place (jitrr.engine.physical) that an unsigned linear address is mapped to, or None."""
-    phys = _physical(engine, linear)
+    phys = physical(engine, linear)
     return None if phys is None else engine.locate(phys)
 
 
-def _physical(engine: Any, linear: int) -> int | None:
+def physical(engine: Any, linear: int) -> int | None:
+    """Physical address that an unsigned linear one is mapped to, or None."""
     state = engine.state
     cr0, cr4 = int(state["cr0"]), int(state["cr4"])
     if not cr0 & CR0_PG:
