@@ -17,7 +17,9 @@ help:
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/system-tools python3-venv
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings native=later --editable '.[test,lint]'
+	@echo "building native code for this machine..."
+	@$(BIN)/python -m jitrr.engine.install
 	@touch $@
 
 demo: $(STAMP)
@@ -50,4 +52,4 @@ system-tools:
 	@.ci/system-tools
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) build jitrr/native *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,7 +1,8 @@
-"""The native code every run starts with: helpers (numba) and the interpreter (micro-op table), built once and cached.
+"""The native code every run starts with: helpers (numba) and the interpreter (micro-op table).
 
-A build is shared by one process per CPU (at most four). Of several programs that start at the same time one builds and
-the others wait.
+It is built when jitrr is installed (:mod:`jitrr.engine.install`). Where it was built for another processor, from other
+sources or not at all, the first start builds it and keeps it in the cache. A build is shared by one process per CPU (at
+most four). Of several programs that start at the same time one builds and the others wait.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 CHUNK = 10
 MAX_WORKERS = 4
+#: Beside the installed native code when it could not be built: a line that says why.
+FAILED = "failed"
 
 
 def tell(line: str) -> None:
@@ -76,16 +79,24 @@ def _load(packed: bytes) -> _Native:
 
 def _cached_or_built(frontend: str, notify: Callable[[str], None]) -> bytes:
     name = cache.key("native", frontend)
-    packed = cache.load(name)
+    packed = cache.load(name, cache.INSTALLED) or cache.load(name)
     if packed is not None:
         return packed
-    notify("building native code for this machine (once)...")
+    notify(f"{_failure()}building native code for this machine (once)...")
     with _one_at_a_time():
         packed = cache.load(name)
         if packed is None:
-            packed = _build(frontend)
+            packed = build(frontend)
             cache.store(name, packed)
     return packed
+
+
+def _failure() -> str:
+    """What went wrong when jitrr was installed, for a person to read."""
+    try:
+        return f"it could not be built when jitrr was installed ({(cache.INSTALLED / FAILED).read_text().strip()}); "
+    except OSError:
+        return ""
 
 
 @contextmanager
@@ -102,8 +113,8 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _build(frontend: str) -> bytes:
-    """Compile everything: {helpers: arity}, objects with their symbols."""
+def build(frontend: str) -> bytes:
+    """Compile everything: {helpers: arity}, objects with their symbols. Raises RuntimeError when that fails."""
     count = min(len(os.sched_getaffinity(0)), MAX_WORKERS)
     with _workers(frontend, count) as ask:
         helpers, functions, parts = ask("declared").result()

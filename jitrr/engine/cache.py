@@ -1,7 +1,8 @@
 """The cache on disk: content-keyed files, written atomically, shared by processes, bounded in size.
 
 An entry's name is a hash of everything it depends on, so that a change of version, configuration or host CPU is a miss
-and never a wrong hit; a damaged file is a miss too.
+and never a wrong hit; a damaged file is a miss too. What was built when jitrr was installed is kept in the same way
+beside the program (:data:`INSTALLED`; see :mod:`jitrr.engine.install`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import xxhash
 
 LIMIT = 512 << 20
 _DIGEST = 16
+#: Entries that are part of the installed program.
+INSTALLED = Path(__file__).resolve().parents[1] / "native"
 
 
 def cache_dir() -> Path:
@@ -63,19 +66,19 @@ def names(kind: str) -> set[str]:
         return set()
 
 
-def load(name: str) -> bytes | None:
-    """The entry's content, or None when it is missing or damaged."""
+def load(name: str, folder: Path | None = None) -> bytes | None:
+    """The content of an entry of the cache (or of another folder), or None when it is missing or damaged."""
     try:
-        data = (cache_dir() / name).read_bytes()
+        data = ((folder or cache_dir()) / name).read_bytes()
     except OSError:
         return None
     content = data[:-_DIGEST]
     return content if xxhash.xxh3_128(content).digest() == data[-_DIGEST:] else None
 
 
-def store(name: str, content: bytes) -> None:
-    """Write an entry; a cache that cannot be written is no error."""
-    folder = cache_dir()
+def store(name: str, content: bytes, folder: Path | None = None) -> None:
+    """Write an entry of the cache, or of another folder; one that cannot be written is no error."""
+    folder = folder or cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=".new-")

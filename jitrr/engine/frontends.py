@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: All there are; x86 is that of i386 and of x86_64.
+NAMES = ("x86", "arm")
+
 
 def load_frontend(name: str) -> Any:
     """A new front end; see jitrr.engine.frontend.Frontend."""
