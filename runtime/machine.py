@@ -8,6 +8,7 @@ timers, interrupts) happens after a run that ended there, so that the state at N
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,25 +29,27 @@ POLL_SECONDS = 0.01
 #: Executions of a block before the disk cache is asked for it, and before it is compiled.
 CACHED_AFTER, COMPILE_AFTER = 1_000, 8_000
 
+_PC = ("runtime.machines.pc_machine", "PcMachine")
+#: Module and class of the machine for each architecture and board; only the one that is wanted is imported.
+_MACHINES = {
+    ("x86_64", "pc"): _PC, ("i386", "pc"): _PC, ("x86_64", "pc-test"): _PC, ("i386", "pc-test"): _PC,
+    ("arm", "virt"): ("runtime.machines.virt_machine", "VirtMachine"),
+}  # fmt: skip
+
 
 def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int] | None = None) -> BoardMachine:
     """The machine a configuration describes, switched on, at icount 0. ``thresholds`` replaces CACHED_AFTER and
     COMPILE_AFTER; like the tier, it never changes the outcome."""
-    from runtime.machines.pc_machine import PcMachine
-    from runtime.machines.virt_machine import VirtMachine
-
-    machines: dict[tuple[str, str], type[BoardMachine]] = {
-        ("x86_64", "pc"): PcMachine, ("i386", "pc"): PcMachine, ("x86_64", "pc-test"): PcMachine,
-        ("i386", "pc-test"): PcMachine, ("arm", "virt"): VirtMachine,
-    }  # fmt: skip
-    kind = machines.get((config.arch, config.machine))
-    if kind is None:
-        boards = " or ".join(board for arch, board in machines if arch == config.arch)
+    place = _MACHINES.get((config.arch, config.machine))
+    if place is None:
+        boards = " or ".join(board for arch, board in _MACHINES if arch == config.arch)
         raise ConfigError(f"--arch {config.arch} has no --machine {config.machine}: use {boards}")
     if config.cpu != "default":
         raise ConfigError(f"there is no --cpu {config.cpu}: each architecture has one model, default")
     if config.smp != 1:
         raise ConfigError("more than one processor is not there yet: use --smp 1")
+    module, name = place
+    kind: type[BoardMachine] = getattr(import_module(module), name)
     return kind(config, border, thresholds)
 
 
@@ -113,6 +116,7 @@ class BoardMachine:
         self.build()
         self._mmio_read, self._mmio_write = self.board.mmio.read, self.board.mmio.write
         self.switch_on()
+        self.engine.all_pages_written()
         self._set_tier(config.tier, thresholds)  # last: what cannot be started leaves no process behind
 
     # -- what a subclass gives ----------------------------------------------------------------------------------------

@@ -97,7 +97,8 @@ class Machine(Protocol):
         """The inverse of :meth:`device_state`."""
 
     def take_dirty_pages(self) -> np.ndarray:
-        """Sorted numbers (int64) of the 4 KiB pages written since the last call, by the guest or a device."""
+        """Sorted numbers (int64) of the 4 KiB pages written since the last call, by the guest or a device; the
+        first time all that may be other than zero."""
 
     def ram_replaced(self, pages: np.ndarray) -> None:
         """``pages`` were overwritten from outside (a restore): forget translations made from them."""

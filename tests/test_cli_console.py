@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from runtime.borders import LiveBorder
 from runtime.borders.console import ConsoleOutput, FileInput, NoInput
 from runtime.borders.keys import press_chord, type_text
+from runtime.borders.live import LiveBorder
 from runtime.borders.script import AFTER_DELAY, KEY_INTERVAL, Script, parse_script
 from runtime.config import ConfigError
 

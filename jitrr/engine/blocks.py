@@ -134,6 +134,15 @@ def build(
         return st64(entry + 24, info)
 
     @helper
+    def add_templates(cpu, entries, count, cells):
+        """Enter ``count`` templates: key low, key high, number of the first cell from ``cells`` on, info."""
+        for i in range(count):
+            entry = entries + 32 * i
+            at = cells + CELL_SIZE * ld64(entry + 16)
+            add_template(cpu, ld64(entry), ld64(entry + 8), at, ld64(entry + 24))
+        return count
+
+    @helper
     def insert_block(cpu, key, cell):
         """Enter a block (or replace it) under ``phys | mode << 44``; 1 when the table is too full."""
         table, mask = ld64(cpu + O_TABLE), ld64(cpu + O_MASK)

@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from jitrr.engine import cache
-from jitrr.engine.worker import message, read_message
+from jitrr.engine.messages import message, read_message
 
 if TYPE_CHECKING:
     from jitrr.engine.codegen import Linker

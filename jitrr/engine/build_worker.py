@@ -18,8 +18,8 @@ from jitrr.engine.codegen import compile_ir
 from jitrr.engine.frontends import load_frontend
 from jitrr.engine.interp import Part, generate
 from jitrr.engine.lower import to_ir
+from jitrr.engine.messages import message, read_message
 from jitrr.engine.native import FUNCTIONS, HELPERS, arity
-from jitrr.engine.worker import message, read_message
 
 
 class Builder:

@@ -31,10 +31,18 @@ class Memory:
     """Zeroed, page-aligned host memory."""
 
     def __init__(self, size: int):
-        self.map = mmap.mmap(-1, size)
+        self.map = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.size = size
         self.array = np.frombuffer(self.map, np.uint8)
         self.address: int = self.array.ctypes.data
+
+    def touched(self) -> np.ndarray:
+        """Sorted numbers of the 4 KiB pages that may be other than zero: those the host has given memory for (Linux,
+        admin-guide/mm/pagemap: bit 63 present, bit 62 swapped). Pages that were never touched stay untouched."""
+        with open("/proc/self/pagemap", "rb", buffering=0) as file:
+            file.seek(self.address >> 9)
+            entries = np.frombuffer(file.read(self.size >> 9), np.uint64)
+        return np.flatnonzero(entries >> np.uint64(62))
 
 
 class MissingInstruction(Exception):
@@ -335,7 +343,7 @@ class Engine:
 
     def all_pages_written(self) -> None:
         """RAM was written from outside, no matter where."""
-        self.page_flags[: self.ram.size >> 12] |= k.PAGE_DIRTY
+        self.page_flags[self.ram.touched()] |= k.PAGE_DIRTY
 
     def pages_replaced(self, pages: np.ndarray) -> None:
         """RAM pages were overwritten from outside."""

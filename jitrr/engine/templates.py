@@ -74,8 +74,8 @@ class Templates:
         entries = np.frombuffer(data, ENTRY, count, 16)
         self.cells[:used] = np.frombuffer(data, CELL, used, 16 + count * ENTRY.itemsize)
         self.used = used
-        for low, high, first, info in entries.tolist():
-            self._enter(low, high, first, info)
+        self.entries = entries.tolist()
+        self.engine.call("add_templates", entries.ctypes.data, count, self.memory.address)
         self.saved = count
 
     def save(self) -> None:

@@ -25,7 +25,7 @@ import xxhash
 
 from jitrr.engine import cache
 from jitrr.engine.cells import CELL_SIZE
-from jitrr.engine.worker import message
+from jitrr.engine.messages import message
 
 MASK64 = (1 << 64) - 1
 CODE_BYTES = 128 << 20

@@ -8,29 +8,13 @@ codegen.compile_region_ir) and writes ``(number, code, linked)``: ``code`` is po
 from __future__ import annotations
 
 import os
-import pickle
-import struct
 import sys
-from typing import IO, Any
+from typing import Any
 
 from jitrr.engine.codegen import compile_region_ir
+from jitrr.engine.messages import message, read_message
 from jitrr.engine.object_file import plain_code
 from jitrr.engine.region_ir import Block, Region, generate
-
-
-def read_message(stream: IO[bytes]) -> Any:
-    """The next message, or None at the end."""
-    header = stream.read(4)
-    if len(header) < 4:
-        return None
-    data = stream.read(struct.unpack("<I", header)[0])
-    return pickle.loads(data)
-
-
-def message(value: Any) -> bytes:
-    """A value as it goes over the pipe."""
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    return struct.pack("<I", len(data)) + data
 
 
 def compile_region(frontend: Any, region: Region, opt: int = 1) -> tuple[bytes, bool]:

@@ -22,11 +22,11 @@ from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Chunk, Message
 from mcap.stream_reader import breakup_chunk
-from mcap.writer import MCAP0_MAGIC, Writer
 
 from runtime.recording.errors import RecordingError
 
 TOPIC = "history"
+_MAGIC = b"\x89MCAP0\r\n"
 _RECORD = struct.Struct("<BQ")  # an MCAP record: opcode, length of what follows
 _LONGEST = 1 << 30
 CLOCK, ENTROPY, INPUT = "clock", "entropy", "input:"
@@ -57,6 +57,8 @@ class LogWriter:
     """Appends batches. ``event`` and ``digest`` only collect and cannot fail; :meth:`flush` writes (or OSError)."""
 
     def __init__(self, path: Path):
+        from mcap.writer import Writer  # late: a replay needs none of what it brings
+
         self._file = path.open("xb")
         self._writer = Writer(self._file, chunk_size=1)  # a chunk ends after each message: one batch, one chunk
         self._writer.start(profile="jitrr", library="jitrr")
@@ -167,8 +169,8 @@ def _messages(path: Path) -> Iterator[Message]:
 
 def _chunks(file: BinaryIO, path: Path) -> Iterator[bytes]:
     """The content of every complete chunk record; the file may end anywhere."""
-    magic = file.read(len(MCAP0_MAGIC))
-    if magic != MCAP0_MAGIC[: len(magic)]:
+    magic = file.read(len(_MAGIC))
+    if magic != _MAGIC[: len(magic)]:
         raise RecordingError(f"{path} is damaged: it is no MCAP file")
     while len(header := file.read(_RECORD.size)) == _RECORD.size:
         opcode, length = _RECORD.unpack(header)

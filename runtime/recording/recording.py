@@ -6,7 +6,6 @@ import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +134,7 @@ class Recording:
 
     def size(self) -> dict[str, int]:
         """Bytes on disk by part: log, checkpoints (pages included), images, total."""
+
         def total(*names: str) -> int:
             return sum(p.stat().st_size for name in names for p in (self.path / name).rglob("*") if p.is_file())
 
@@ -158,6 +158,8 @@ class Recording:
 
 def versions() -> dict[str, str]:
     """Versions of jitrr and of what it runs on, for people: nothing in a replay depends on them."""
+    from importlib.metadata import PackageNotFoundError, version  # late: it takes as long as all the rest
+
     found = {}
     for name in ("jitrr", "llvmlite", "capstone", "numba", "numpy", "mcap"):
         try:

@@ -7,8 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.borders import LiveBorder, Recorder
 from runtime.borders.console import ConsoleInput, ConsoleOutput
+from runtime.borders.live import LiveBorder, Recorder
 from runtime.borders.script import Script
 from runtime.config import MachineConfig
 from runtime.machine_api import FOREVER, Machine, Stop, StopReason
@@ -119,7 +119,6 @@ class _Recording:
     def run(self) -> Outcome:
         with self._watch:
             try:
-                self._hashes.scan(self._machine.ram)
                 stop, reason = self._loop()
             except OSError as error:
                 raise self._disk_failed(error) from error

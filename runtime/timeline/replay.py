@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.borders import Replayer
 from runtime.borders.console import ConsoleOutput
+from runtime.borders.replayer import Replayer
 from runtime.device import State
 from runtime.machine_api import StopReason
 from runtime.recording.digest import PAGE, PageHashes, decode_state, encode_state, machine_digest
@@ -48,7 +48,6 @@ class Replay:
         self._kept: dict[int, _Place] = {}
         self._kept_pages: dict[bytes, bytes] = {}
         self._hashes = PageHashes(len(self.machine.ram) // PAGE)
-        self._hashes.scan(self.machine.ram)
         #: A page map whose pages are all to be had: recorded, or kept.
         self._came_from = PageHashes(len(self._hashes.table)).table
         self._begin()
