@@ -102,6 +102,11 @@ class BoardMachine:
         self._ending: Stop | None = None
         self._reset_wanted = self._nmi = False
         self.halted = False
+        #: Whether breakpoints and watchpoints (``engine.breakpoints``) end a run.
+        self.stopping = False
+        #: The icount at which the processor halted, while it is and it is known.
+        self.halted_at: int | None = None
+        self._boundary = True
         #: Interrupt lines that are up, as the bits of field ``irq`` (Frontend.pending).
         self.waiting = 0
         self._serviced = -1
@@ -112,6 +117,7 @@ class BoardMachine:
         self._at_now, self._at_leave = layout["icount_now"] // 8, layout["leave"] // 8
         self._at_irq, self._at_shadow = layout["irq"] // 8, layout["shadow"] // 8
         self._at_limit, self._at_ic, self._at_io = layout["limit"] // 8, layout["ic"] // 8, layout["io_value"] // 8
+        self._at_hit = layout["watch_address"] // 8
         self.ram = memoryview(self.engine.ram.map)
         self.build()
         self._mmio_read, self._mmio_write = self.board.mmio.read, self.board.mmio.write
@@ -210,7 +216,7 @@ class BoardMachine:
     # -- running ------------------------------------------------------------------------------------------------------
     def run_to(self, icount: int) -> Stop:
         """See runtime.machine_api.Machine."""
-        boundary = True
+        boundary = self._boundary
         border, clock, engine = self.border, self.clock, self.engine
         while True:
             now = self.icount
@@ -235,7 +241,7 @@ class BoardMachine:
                 return Stop(StopReason.CRASHED, now, self.cpu.describe_shutdown())
             if self.halted:
                 self._idle(now, icount)
-                boundary = True
+                self._boundary = boundary = True
                 continue
             if (stop := self._run(now, icount)) is not None:
                 return stop
@@ -243,6 +249,7 @@ class BoardMachine:
 
     def _run(self, now: int, icount: int) -> Stop | None:
         """One native run: to the next thing that is known to happen."""
+        engine = self.engine
         end = min(icount, now + SLICE)
         deadline, event = self.clock.next_deadline(), self.border.next_event()
         if deadline is not None and deadline < end:
@@ -254,18 +261,29 @@ class BoardMachine:
             self.words[self._at_irq] = 0
         self._budget_end = end = max(end, now + 1)
         try:
-            reason = self.engine.run(end)
+            reason = engine.run(end)
             self.words[self._at_irq] = self.waiting
         except MissingInstruction as error:
             return Stop(StopReason.CRASHED, self.icount, str(error))
         self._boundary = reason in (Exit.BUDGET, Exit.HALT)
         if reason == Exit.HALT:
             self.halted = not self.in_shadow(self.icount)
+            self.halted_at = self.icount
+        elif reason == Exit.BREAK:
+            return Stop(StopReason.BREAKPOINT, self.icount)
         elif reason == Exit.MISSING:
             return Stop(StopReason.CRASHED, self.icount, self.cpu.describe_missing())
         elif reason == Exit.SHUTDOWN:
             return Stop(StopReason.CRASHED, self.icount, self.cpu.describe_shutdown())
+        if self.stopping and (hits := engine.breakpoints.take_hits()):
+            return Stop(StopReason.WATCHPOINT, self.icount, watches=hits, address=self.words[self._at_hit])
         return None
+
+    def stop_at_points(self, on: bool) -> None:
+        """Whether runs end at breakpoints and watchpoints."""
+        self.stopping = on
+        self.engine.breakpoints.enable(on)
+        self.engine.breakpoints.take_hits()
 
     def in_shadow(self, now: int) -> bool:
         """Interrupts are held off for one instruction (or what goes before them)."""
@@ -290,6 +308,7 @@ class BoardMachine:
     def restore_cpu(self, state: bytes, icount: int) -> None:
         self.halted, self._nmi, self._reset_wanted = (bool(b) for b in state[:3])
         self._ending = None
+        self._boundary, self.halted_at = True, None
         self.words[self._at_leave] = 0
         self._set_icount(icount)
         self.words[self._at_shadow] = icount if state[3] else (1 << 64) - 1

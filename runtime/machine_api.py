@@ -35,16 +35,22 @@ class StopReason(Enum):
     REACHED = "reached"  # exactly the icount asked for
     POWER_OFF = "power-off"  # the guest switched the machine off
     CRASHED = "crashed"  # triple fault without reset, or an announced instruction that is not there
+    BREAKPOINT = "breakpoint"  # the next instruction is at one; nothing of it was run
+    WATCHPOINT = "watchpoint"  # the last instruction has made the access
     INTERRUPTED = "interrupted"  # the border's poll asked to stop; the icount is exact all the same
 
 
 @dataclass(frozen=True)
 class Stop:
-    """The end of one :meth:`Machine.run_to`; ``message`` is one line for people (what crashed, and where)."""
+    """The end of one :meth:`Machine.run_to`; ``message`` is one line for people (what crashed, and where). ``watches``:
+    bit n: the n-th watchpoint was hit, those of physical addresses counted after the others' room; ``address``: of the
+    access."""
 
     reason: StopReason
     icount: int
     message: str = ""
+    watches: int = 0
+    address: int = 0
 
 
 class MachineBorder(Protocol):

@@ -6,6 +6,8 @@ from __future__ import annotations
 PAGE_CODE, PAGE_TABLE, PAGE_DIRTY = 1, 2, 4
 #: A page that writes leave alone; set by the board, for good.
 PAGE_ROM = 8
+#: A page in which a debugger watches physical addresses.
+PAGE_WATCH = 16
 #: Marks a place that is not in RAM (engine.physical); above every physical address and every offset in RAM.
 DEVICE = 1 << 43
 TLB_SIZE, TLB_ENTRY = 1024, 32
@@ -26,6 +28,9 @@ MAY_READ, MAY_WRITE, MAY_EXEC = 1, 2, 4
 #: watch's kind besides 1 << READ and 1 << WRITE: leave for the runtime after the instruction.
 WATCHES = 16
 WATCH_LEAVE = 8
+#: The first of a debugger's, and how many ranges of physical addresses it can watch besides; in ``watch_hits`` those
+#: come after the others.
+DEBUG_WATCHES, PHYSICAL_WATCHES = 4, 8
 #: Kinds of callbacks into Python.
 CALL_MMIO_READ, CALL_MMIO_WRITE, CALL_ARCH = 1, 2, 3
 #: Writes to a page-table page without a walk in between, after which it is no longer treated as one.

@@ -12,6 +12,7 @@ import numpy as np
 
 from jitrr.engine import cache
 from jitrr.engine import constants as k
+from jitrr.engine.breakpoints import Breakpoints
 from jitrr.engine.cells import CELL, CELL_SIZE, HEAD_OFF
 from jitrr.engine.exits import Exit
 from jitrr.engine.frontend import Frontend
@@ -79,6 +80,7 @@ class Engine:
         self._callback = CALLBACK(self._called)
         self.tier: Any = None
         self.counters: dict[str, int] = defaultdict(int)
+        self.breakpoints = Breakpoints(self)
         self._load_code()
         self._allocate(ram_size)
         self.ranges = tuple(ranges) or ((0, ram_size, 0),)
@@ -141,7 +143,7 @@ class Engine:
         s["handlers"] = handlers.address
         s["h_head"], s["h_stopped"], s["h_short"] = (self.native[n] for n in ("head", "stopped", "short"))
         s["host_call"] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
-        s["exc_vector"] = MASK64
+        s["exc_vector"] = s["break_passed"] = s["watch_at"] = MASK64
         s["shadow"] = MASK64
         s["linear_mask"] = MASK64
         s["hot_reset"] = 1 << 62
@@ -226,6 +228,10 @@ class Engine:
         count = self._build(self.ram.address + place, available, place, mode, out)
         if count == k.NEED_PYTHON:
             count = self._build_odd(pc, place, mode, out, available)
+        elif self.breakpoints.offsets:
+            count = self._cut(count, available, place, mode, out)
+        if place & 4095 in self.breakpoints.offsets:
+            count = self.breakpoints.front_cell((out - self.arena.address) // CELL_SIZE, count)
         self.arena_used += CELL_SIZE * (count + 1)
         self._register_block(place, mode, out)
         self.counters["blocks"] += 1
@@ -249,6 +255,12 @@ class Engine:
             at = code + int(self.info_words[k.S_OFF // 8])
             length = int(self.info_words[k.S_LENGTH // 8])
             self.templates.lift(ctypes.string_at(at, length), mode, self.info_words)
+
+    def _cut(self, count: int, available: int, place: int, mode: int, out: int) -> int:
+        """A block goes up to the next place where a breakpoint may be."""
+        head = (out - self.arena.address) // CELL_SIZE
+        most = self.breakpoints.first_cut(head, count, place & 4095)
+        return self._build(self.ram.address + place, available, place, mode, out, most) if most else count
 
     def _build_odd(self, pc: int, place: int, mode: int, out: int, available: int) -> int:
         """An instruction that crosses its page, or that the splitter does not understand: a block of its own."""
@@ -309,15 +321,32 @@ class Engine:
         for page in pages:
             self.invalidate_page(page)
 
+    def _forget_block(self, cell: int, key: int) -> None:
+        self.cells[(cell - self.arena.address) // CELL_SIZE]["handler"] = self.native["stale"]
+        self.call("insert_block", signed(key), 0)
+        if self.tier is not None:
+            self.tier.forget(cell)
+
+    def cut_blocks(self, offsets: set[int]) -> None:
+        """Forget the blocks that begin at these page offsets or go across one."""
+        wanted = np.zeros(4096 + 1, np.int64)
+        wanted[[offset + 1 for offset in offsets]] = 1
+        before = np.cumsum(wanted)  # of the offsets, how many are below
+        for page, blocks in self.blocks_on_page.items():
+            cells = np.array([cell for cell, _ in blocks], np.uint64)
+            lengths = self.cells["patch"][(cells - np.uint64(self.arena.address)) // np.uint64(CELL_SIZE)]
+            starts = np.array([key & 4095 for _, key in blocks], np.int64)
+            cut = before[np.minimum(starts + lengths, 4096)] > before[starts]
+            for number in np.flatnonzero(cut).tolist():
+                self._forget_block(*blocks[number])
+            self.blocks_on_page[page] = [block for block, gone in zip(blocks, cut.tolist(), strict=True) if not gone]
+        self.call("flush_tlb")
+
     def invalidate_page(self, page: int) -> None:
         """Forget the translations made from a page."""
-        stale = self.native["stale"]
         self.counters["invalidated"] += 1
         for cell, key in self.blocks_on_page.pop(page, ()):
-            self.cells[(cell - self.arena.address) // CELL_SIZE]["handler"] = stale
-            self.call("insert_block", signed(key), 0)
-            if self.tier is not None:
-                self.tier.forget(cell)
+            self._forget_block(cell, key)
         self.page_flags[page] &= 0xFF ^ k.PAGE_CODE
         self.code_lines[page] = 0
         self.call("flush_tlb")

@@ -13,4 +13,5 @@ class Exit(IntEnum):
     MISSING = 5  # an announced instruction that is not there
     SHUTDOWN = 6  # an exception could not be delivered (x86: triple fault)
     CROSS = 7  # the second page of a block that crosses pages is mapped elsewhere now
+    BREAK = 9  # a debugger's breakpoint is at pc; nothing of the instruction was run
     TRAP = 8  # an instruction of a block made for single stepping has retired

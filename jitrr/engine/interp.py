@@ -413,6 +413,20 @@ def machinery(frontend: Frontend, helpers: dict[str, int]) -> str:
     e.next()
     out.append(function("op_cross", e))
 
+    # break: the first cell of a block where a breakpoint may be
+    e = new()
+    linear = e.bin("and", 64, e.bin("add", 64, e.get("code_base"), e.get("pc")), e.get("linear_mask"))
+    e.set("icount_now", e.icount_here())
+    hit, on = e.label(), e.label()
+    e.line(f" br i1 {e.icmp('ne', 64, e.call_raw('at_breakpoint', linear), 0)}, label %{hit}, label %{on}\n{hit}:")
+    charged = e.ic
+    e.ic = e.bin("add", 64, charged, e.zext(16, e.cell(H_UNCOUNT, 16)))
+    emit_exit(e, Exit.BREAK)
+    e.line(f"{on}:")
+    e.ic = charged
+    e.next()
+    out.append(function("op_break", e))
+
     # prepare_leave: go on in a copy of this instruction's remaining cells that ends in ``stopped``
     e = new()
     e.set("ic", "%ic")

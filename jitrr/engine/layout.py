@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jitrr.engine.constants import WATCHES
+from jitrr.engine.constants import PHYSICAL_WATCHES, WATCHES
 
 #: Widths in bytes of the field types.
 SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "v128": 16, "f80": 16}
@@ -119,6 +119,11 @@ ENGINE_FIELDS = {
     "watches": "watches that may be in use: none from this number on",
     "watch_hits": "bit n: watch n was hit, of those with WATCH_LEAVE; cleared by whoever asked for it",
     "watch_address": "linear address of the access that hit it",
+    "watch_at": "instructions retired before the one that made the access",
+    "breakpoints": "host address of a debugger's breakpoints, linear addresses, ascending",
+    "break_count": "how many",
+    "break_passed": "icount at which the breakpoint at break_passed_at does not stop the run",
+    "break_passed_at": "its linear address",
 }
 #: name -> meaning. WATCHES u64 each: the table of watched linear addresses (softmmu.set_watch).
 WATCH_FIELDS = {
@@ -137,5 +142,7 @@ def new_layout() -> Layout:
         layout.add(name, "u64", MAPPED_RANGES)
     for name in WATCH_FIELDS:
         layout.add(name, "u64", WATCHES)
+    for name in ("watch_place", "watch_length"):  # ranges of RAM whose writes are noted: first place, bytes
+        layout.add(name, "u64", PHYSICAL_WATCHES)
     layout.add("helpers", "u64", HELPER_SLOTS)
     return layout

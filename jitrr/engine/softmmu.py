@@ -28,6 +28,8 @@ from jitrr.engine.constants import (
     PAGE_DIRTY,
     PAGE_ROM,
     PAGE_TABLE,
+    PAGE_WATCH,
+    PHYSICAL_WATCHES,
     PT_HEAT_LIMIT,
     READ,
     TLB_BYTES,
@@ -117,6 +119,8 @@ def build(
     O_TABLE, O_MASK, O_PC, O_BASE, O_ARG = o.block_table, o.block_mask, o.pc, o.code_base, o.exit_arg
     O_WRAP, O_WATCHES, O_HITS, O_HIT_AT = o.linear_mask, o.watches, o.watch_hits, o.watch_address
     O_START, O_SIZE, O_KIND = o.watch_start, o.watch_size, o.watch_kind
+    O_PLACE, O_LENGTH, O_HIT_TIME = o.watch_place, o.watch_length, o.watch_at
+    O_BREAKS, O_BREAK_COUNT, O_PASSED, O_PASSED_AT = o.breakpoints, o.break_count, o.break_passed, o.break_passed_at
 
     host_call = _host_call(O_HOST_CALL, O_HOST_MXCSR, layout[host_fp] if host_fp else 0)
 
@@ -162,6 +166,16 @@ def build(
         return hits
 
     @inner
+    def note_hit(cpu, number, address):
+        """A watch was hit by the running instruction, after which the run ends."""
+        if ld64(cpu + O_HIT_TIME) != ld64(cpu + O_NOW):  # hits of an instruction that did not retire are void
+            st64(cpu + O_HITS, 0)
+        st64(cpu + O_HITS, ld64(cpu + O_HITS) | (1 << number))
+        st64(cpu + O_HIT_AT, address)
+        st64(cpu + O_HIT_TIME, ld64(cpu + O_NOW))
+        return st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)
+
+    @inner
     def note_access(cpu, address, size, access):
         """An access of the guest's own has been made, unless an exception is pending: does it hit a watch?"""
         if ld64(cpu + O_WATCHES) == 0 or ld64(cpu + O_VECTOR) != -1:
@@ -171,10 +185,31 @@ def build(
             return 0
         for i in range(WATCHES):
             if lsr(hits, i) & 1 and ld64(cpu + O_KIND + 8 * i) & WATCH_LEAVE:
-                st64(cpu + O_HITS, ld64(cpu + O_HITS) | (1 << i))
-                st64(cpu + O_HIT_AT, address)
-                st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)
+                note_hit(cpu, i, address)
         return watched(cpu, hits)
+
+    @inner
+    def note_place(cpu, place, size):
+        """A write to a page with watches for physical addresses."""
+        for i in range(PHYSICAL_WATCHES):
+            start, length = ld64(cpu + O_PLACE + 8 * i), ld64(cpu + O_LENGTH + 8 * i)
+            if place < start + length and start < place + size:
+                note_hit(cpu, WATCHES + i, place)
+        return 0
+
+    @helper
+    def at_breakpoint(cpu, linear):
+        """Whether the run is to stop before the instruction at ``linear``."""
+        low, high = 0, ld64(cpu + O_BREAK_COUNT)
+        while low < high:
+            middle = lsr(low + high, 1)
+            if ult(ld64(ld64(cpu + O_BREAKS) + 8 * middle), linear):
+                low = middle + 1
+            else:
+                high = middle
+        if low == ld64(cpu + O_BREAK_COUNT) or ld64(ld64(cpu + O_BREAKS) + 8 * low) != linear:
+            return 0
+        return 0 if ld64(cpu + O_PASSED) == ld64(cpu + O_NOW) and ld64(cpu + O_PASSED_AT) == linear else 1
 
     @helper
     def set_watch(cpu, number, start, size, kind):
@@ -262,6 +297,8 @@ def build(
                     else:
                         st64(smc + 8 * 511, 1)
                 st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)
+        if flags & PAGE_WATCH:
+            note_place(cpu, place, size)
         if flags & PAGE_TABLE:
             first_entry = place & -8
             stale = entry_cached(cpu, ld64(cpu + O_RAM) + first_entry)

@@ -94,6 +94,8 @@ row("leave", "i64", lambda e, i: None, kind="exit", cold=True)
 row("missing", "i64", lambda e, i: None, kind="exit", cold=True)
 #: First in the block of an instruction that crosses its page: ``i`` is the physical address of the second page.
 row("cross", "i64", lambda e, i: None, kind="exit", cold=True)
+#: First in a block at which a debugger may have a breakpoint: out to the runtime if so, nothing retired.
+row("break", "i64", lambda e, i: None, kind="exit", cold=True)
 
 for _name in set(TABLE) - _DECLARED_BEFORE:
     TABLE[_name] = replace(TABLE[_name], neutral=True)

@@ -10,7 +10,7 @@ import numpy as np
 from runtime.borders.console import ConsoleOutput
 from runtime.borders.replayer import Replayer
 from runtime.device import State
-from runtime.machine_api import StopReason
+from runtime.machine_api import Stop, StopReason
 from runtime.recording.digest import PAGE, PageHashes, decode_state, encode_state, machine_digest
 from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.recording import Recording
@@ -71,12 +71,17 @@ class Replay:
             self.verified = expected.icount
         self._advance(icount)
 
-    def seek(self, icount: int) -> None:
-        """Go to exactly ``icount``, by way of the nearest checkpoint at or before it unless the machine is nearer."""
+    def places(self) -> list[int]:
+        """Where there are checkpoints, recorded or temporary, ascending."""
+        return sorted({*self.recording.checkpoints.icounts, *self._kept})
+
+    def seek(self, icount: int, afresh: bool = False) -> None:
+        """Go to exactly ``icount``, by way of the nearest checkpoint at or before it unless the machine is nearer.
+        ``afresh``: even if it is there already."""
         self.recording.check_within(icount)
         recorded = self.recording.checkpoints.icounts
         best = max([recorded[bisect_right(recorded, icount) - 1], *(at for at in self._kept if at <= icount)])
-        if not best <= self.icount <= icount or self._border.failed:
+        if not best <= self.icount <= icount or self._border.failed or (afresh and self.icount == icount):
             self._restore(self._kept.get(best) or self._recorded(best))
             self.verified = best
         self.run_to(icount)
@@ -168,13 +173,22 @@ class Replay:
 
     def _advance(self, icount: int) -> None:
         """Run to exactly ``icount``, no digests."""
-        while self.icount < icount:
+        while self.advance(icount).reason is not StopReason.REACHED:
+            pass
+
+    def advance(self, icount: int) -> Stop:
+        """Run to exactly ``icount``, no digests, or to a breakpoint or watchpoint of the machine's."""
+        while True:
             stop = self.machine.run_to(icount)
             if self._border.failed:
                 raise self._border.failed
             if stop.reason is StopReason.INTERRUPTED and (reason := self._watch.reason()):
                 raise Interrupted(f"{reason} at instruction {stop.icount}")
-            if stop.reason in (StopReason.POWER_OFF, StopReason.CRASHED) and stop.icount < icount:
+            if stop.reason in (StopReason.REACHED, StopReason.BREAKPOINT, StopReason.WATCHPOINT):
+                return stop
+            if stop.icount >= icount:
+                return Stop(StopReason.REACHED, stop.icount)
+            if stop.reason in (StopReason.POWER_OFF, StopReason.CRASHED):
                 how = f"the machine ended ({stop.reason.value}{': ' * bool(stop.message)}{stop.message})"
                 raise Divergence(stop.icount, f"{how}; the recording went on to {icount}")
 

@@ -1,0 +1,292 @@
+"""Moving about in a recording: to any instruction, by single steps, and from one breakpoint or watchpoint to the next,
+in both directions. What debuggers, the monitor and searches drive.
+
+A *position* is an instruction count: the state before anything that is due there. An instruction may begin with the
+delivery of an interrupt or exception, which counts for nothing. A breakpoint is hit when its instruction is about to be
+run: at a handler's first instruction that is *within* a position, after the delivery, and an instruction that an
+interrupt goes before is hit when the handler has returned. Time in which the processor is halted is one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from jitrr.engine.breakpoints import TooManyWatches
+from jitrr.engine.constants import DEBUG_WATCHES, WATCHES
+from runtime.borders.console import ConsoleOutput
+from runtime.machine import BoardMachine
+from runtime.machine_api import Stop, StopReason
+from runtime.recording.recording import Recording
+from runtime.timeline.build import Factory
+from runtime.timeline.replay import Replay
+from runtime.timeline.watch import Interrupted, Watch
+
+_PHYSICAL = WATCHES - DEBUG_WATCHES  # where Stop.watches goes on with those of physical addresses
+KINDS = ("break", "write", "read", "access")
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """Where to stop: ``kind`` is "break" (before the instruction at ``address``), or "write", "read", "access" (by the
+    guest, of any of ``size`` bytes). Addresses are linear; with ``physical`` (only "write") physical."""
+
+    kind: str
+    address: int
+    size: int = 1
+    physical: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS or self.size < 1:
+            raise ValueError(f"{self} is no point: a kind is one of {', '.join(KINDS)}, a size 1 or more")
+        if self.physical and self.kind != "write":
+            raise ValueError("a physical address can be watched for writes only")
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Where a motion ended, and ``why``: "reached", "begin", "end" (of the recording), "break", "watch" (at ``point``;
+    ``address`` is that of the access), "interrupted". ``message`` is one line for people."""
+
+    icount: int
+    why: str
+    point: Point | None = None
+    address: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A hit of a point seen on the way: stopping there going backward means being at ``icount``."""
+
+    icount: int
+    point: Point
+    address: int
+
+
+class _Outside(Watch):
+    """Ends a motion when somebody asks, besides the reasons of the program."""
+
+    def __init__(self, program: Watch | None, asked: Callable[[], bool]):
+        super().__init__()
+        self.program, self._asked = program, asked
+        self.was_asked = False
+
+    def reason(self) -> str | None:
+        """Signals and time-outs go first."""
+        if self.program is not None and (reason := self.program.reason()):
+            return reason
+        self.was_asked = self._asked()
+        return "interrupted" if self.was_asked else None
+
+
+class Travel:
+    """A replay to move about in. Every motion ends in an :class:`Arrival`; Divergence when the replay leaves the
+    recorded course, Interrupted when the program is to end."""
+
+    def __init__(self, recording: Recording, *, tier: str = "auto", console: ConsoleOutput | None = None,
+                 verify: bool = False, watch: Watch | None = None, factory: Factory | None = None):  # fmt: skip
+        self.recording = recording
+        #: Asked every few ms of wall time during a motion; True ends it.
+        self.interrupt: Callable[[], bool] = lambda: False
+        self._outside = _Outside(watch, lambda: self.interrupt())
+        self.replay = Replay(recording, tier=tier, console=console, verify=verify, watch=self._outside, factory=factory)
+        machine = self.replay.machine
+        assert isinstance(machine, BoardMachine)
+        self.machine = machine
+        self.points: tuple[Point, ...] = ()
+        #: It stopped at a breakpoint, perhaps behind a delivery.
+        self._within = False
+
+    @property
+    def icount(self) -> int:
+        """The position."""
+        return self.machine.icount
+
+    @property
+    def end(self) -> int:
+        """The last position of the recording."""
+        return self.recording.icount
+
+    @property
+    def pc(self) -> int:
+        """Linear address of the next instruction."""
+        engine = self.machine.engine
+        return engine.linear(int(engine.state["pc"]))
+
+    def close(self) -> None:
+        """End the machine."""
+        self.replay.close()
+
+    # -- points -------------------------------------------------------------------------------------------------------
+    def set_points(self, points: Iterable[Point]) -> None:
+        """Where :meth:`run` and :meth:`run_back` stop from now on. ValueError or TooManyWatches leave it as it was."""
+        before, wanted = self.points, tuple(dict.fromkeys(points))
+        try:
+            self._install(wanted)
+        except (ValueError, TooManyWatches):
+            self._install(before)
+            raise
+
+    def _install(self, points: tuple[Point, ...]) -> None:
+        breakpoints = self.machine.engine.breakpoints
+        self.points = points
+        self._linear = [p for p in points if p.kind != "break" and not p.physical]
+        self._physical = [p for p in points if p.physical]
+        self._breaks = {p.address: p for p in points if p.kind == "break"}
+        breakpoints.watch((p.address, p.size, p.kind) for p in self._linear)
+        breakpoints.watch_physical((p.address, p.size) for p in self._physical)
+        breakpoints.set(self._breaks)
+
+    def _hit(self, stop: Stop) -> Hit:
+        """What a stop of the machine is."""
+        if stop.reason is StopReason.BREAKPOINT:
+            return Hit(stop.icount, self._breaks[self.pc], self.pc)
+        number = (stop.watches & -stop.watches).bit_length() - 1
+        point = self._linear[number] if number < _PHYSICAL else self._physical[number - _PHYSICAL]
+        return Hit(stop.icount - 1, point, stop.address)
+
+    # -- motions ------------------------------------------------------------------------------------------------------
+    def seek(self, icount: int) -> Arrival:
+        """To exactly ``icount``. RecordingError when the recording does not go there."""
+        return self._guarded(lambda: self._seek(icount))
+
+    def step(self, count: int = 1) -> Arrival:
+        """Forward by ``count`` instructions; points do not matter."""
+        return self._guarded(lambda: self._step(count))
+
+    def back(self, count: int = 1) -> Arrival:
+        """Backward by ``count`` instructions; points do not matter."""
+        return self._guarded(lambda: self._back(count))
+
+    def run(self, until: int | None = None) -> Arrival:
+        """Forward to the next hit of a point behind this position, to ``until`` or to the end."""
+        goal = self.end if until is None else min(until, self.end)
+        return self._guarded(lambda: self._run(goal))
+
+    def run_back(self, until: int = 0) -> Arrival:
+        """Backward to the last hit of a point before this position, to ``until`` or to the beginning."""
+        return self._guarded(lambda: self._run_back(until))
+
+    def _guarded(self, motion: Callable[[], Arrival]) -> Arrival:
+        try:
+            return motion()
+        except Interrupted:
+            if not self._outside.was_asked:
+                raise
+            return Arrival(self.icount, "interrupted")
+        finally:
+            self.machine.stop_at_points(False)
+            self.machine.engine.breakpoints.pass_none()
+
+    def _seek(self, icount: int) -> Arrival:
+        self.replay.seek(icount, afresh=self._within)
+        self._within = False
+        return self._arrived(icount)
+
+    def _arrived(self, icount: int) -> Arrival:
+        if icount == self.end:
+            message = f"{self.recording.reason}{': ' * bool(self.recording.message)}{self.recording.message}"
+            return Arrival(icount, "end", message=message)
+        return Arrival(icount, "reached" if icount else "begin")
+
+    def _step(self, count: int) -> Arrival:
+        self._within = False
+        for _ in range(count):
+            if self.icount >= self.end:
+                break
+            self._step_once()
+        return self._arrived(self.icount)
+
+    def _step_once(self) -> None:
+        machine, advance = self.machine, self.replay.advance
+        if not machine.halted:
+            advance(self.icount + 1)
+            return
+        since = machine.halted_at
+        while self.icount < self.end and machine.halted and machine.halted_at == since:
+            if (wakes := self._wakes()) > self.icount:
+                advance(min(wakes, self.end))
+            advance(min(self.icount + 1, self.end))
+
+    def _wakes(self) -> int:
+        """The next time that something is known to happen to a halted processor."""
+        known = (self.machine.clock.next_deadline(), self.machine.border.next_event())
+        return min((at for at in known if at is not None), default=self.end)
+
+    def _back(self, count: int) -> Arrival:
+        for _ in range(count):
+            if self.icount == 0 and not self._within:
+                break
+            self._back_once()
+        return self._arrived(self.icount)
+
+    def _back_once(self) -> None:
+        if self._within:
+            pc = self.pc
+            self._seek(self.icount)
+            if self.pc != pc or self.icount == 0:
+                return
+        self._seek(self.icount - 1)
+        machine, reach = self.machine, 1
+        while machine.halted and machine.halted_at is None:  # the checkpoint is of a halted processor, too
+            here = self.icount
+            self._seek(max(0, here - reach))
+            if not machine.halted:
+                self.replay.advance(here)
+            reach *= 16
+        if machine.halted and machine.halted_at is not None and machine.halted_at < self.icount:
+            self._seek(machine.halted_at)
+
+    def _run(self, goal: int) -> Arrival:
+        self.machine.stop_at_points(True)
+        self.machine.engine.breakpoints.pass_here()
+        self._within = False
+        stop = self.replay.advance(goal)
+        if stop.reason is StopReason.REACHED:
+            return self._arrived(stop.icount)
+        hit = self._hit(stop)
+        self._within = hit.point.kind == "break"
+        return Arrival(stop.icount, "break" if self._within else "watch", hit.point, hit.address)
+
+    def _run_back(self, until: int) -> Arrival:
+        start, pc, within = self.icount, self.pc, self._within
+        bounds = [at for at in self.replay.places() if until < at < start]
+        for begin, end in zip([*reversed(bounds), until], [start, *reversed(bounds)], strict=True):
+            if begin == start and not within:
+                break
+            if (hit := self._last_hit(begin, end, pc if within and end == start else None)) is not None:
+                return self._stand_at(hit)
+        return self._seek(until)
+
+    def _last_hit(self, begin: int, end: int, pc: int | None) -> Hit | None:
+        """The last hit from ``begin`` on and before ``end``; with ``pc``: before the delivery at ``end`` that led to
+        the breakpoint there."""
+        self._seek(begin)
+        self.machine.stop_at_points(True)
+        last = None
+        while (stop := self.replay.advance(end)).reason is not StopReason.REACHED:
+            last = self._passed(stop)
+        if pc is not None and self.pc != pc:
+            while (stop := self.replay.advance(end + 1)).reason is StopReason.BREAKPOINT and self.pc != pc:
+                last = self._passed(stop)
+        self.machine.stop_at_points(False)
+        return last
+
+    def _passed(self, stop: Stop) -> Hit:
+        self.machine.engine.breakpoints.pass_here()
+        return self._hit(stop)
+
+    def _stand_at(self, hit: Hit) -> Arrival:
+        """Go where a hit was seen."""
+        self._within = True
+        self._seek(hit.icount)
+        if hit.point.kind != "break":
+            return Arrival(hit.icount, "watch", hit.point, hit.address)
+        if self.pc != hit.address:  # behind the delivery of an interrupt or exception
+            self.machine.stop_at_points(True)
+            self.machine.engine.breakpoints.pass_none()
+            while self.pc != hit.address:
+                self._passed(self.replay.advance(hit.icount + 1))
+            self._within = True
+        return Arrival(hit.icount, "break", hit.point, hit.address)

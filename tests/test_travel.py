@@ -1,0 +1,150 @@
+"""Breakpoints, watchpoints and single steps in both directions, against what single stepping alone finds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from real_machine import record_demo
+
+from runtime.recording.recording import Recording
+from runtime.timeline.record import Pace
+from runtime.timeline.travel import Point, Travel
+
+ARCHES = ("x86_64", "i386", "arm")
+
+
+@pytest.fixture(scope="module", params=ARCHES)
+def travel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Travel]:
+    path: Path = tmp_path_factory.mktemp("travel") / "demo.jrr"
+    record_demo(path, arch=request.param, pace=Pace(digest=0.2, checkpoint=0.2))
+    found = Travel(Recording(path), verify=True)
+    yield found
+    found.close()
+
+
+def stepped(travel: Travel, start: int, count: int) -> list[tuple[int, int]]:
+    """(icount, pc) of ``count`` positions one step apart."""
+    travel.set_points(())
+    travel.seek(start)
+    found = []
+    for _ in range(count):
+        found.append((travel.icount, travel.pc))
+        travel.step()
+    return found
+
+
+def windows(travel: Travel) -> list[int]:
+    rng = random.Random(3)
+    return [0, *(event.icount - 150 for event in travel.recording.log.events[1:2]),
+            *(rng.randrange(travel.end // 2) for _ in range(2))]  # fmt: skip
+
+
+def test_steps_back_are_steps_undone(travel: Travel) -> None:
+    for start in windows(travel):
+        positions = stepped(travel, max(0, start), 40)
+        digest = travel.replay.digest()
+        travel.step()
+        for position in [None, *reversed(positions)]:
+            travel.back()
+            if position is None:
+                assert travel.replay.digest() == digest
+            else:
+                assert (travel.icount, travel.pc) == position
+
+
+def test_breakpoints_in_both_directions(travel: Travel) -> None:
+    rng = random.Random(5)
+    for start in windows(travel):
+        positions = stepped(travel, max(0, start), 400)
+        first, last = positions[0][0], positions[-1][0]
+        for _ in range(10):
+            places = {rng.choice(positions)[1] for _ in range(rng.choice((1, 3)))}
+            travel.seek(rng.choice(positions)[0])
+            travel.set_points(Point("break", place) for place in places)
+            for forward in rng.choices((True, False), k=4):
+                at = travel.icount
+                ahead = [c for c, pc in positions if (c > at if forward else c < at) and pc in places]
+                if forward:
+                    assert travel.run(last).icount == min(ahead, default=last)
+                else:
+                    assert travel.run_back(first).icount == max(ahead, default=first)
+
+
+def test_a_breakpoint_changes_nothing(travel: Travel) -> None:
+    """The end is the same state, however often the run stopped on its way."""
+    positions = stepped(travel, travel.end // 3, 60)
+    travel.seek(positions[0][0])
+    travel.set_points(Point("break", pc) for _, pc in positions[:3])
+    for _ in range(50):
+        travel.run()
+    travel.set_points(())
+    assert travel.run().why == "end"
+    assert travel.replay.digest() == travel.recording.log.digests[-1].digest
+
+
+def changes(travel: Travel, start: int, count: int) -> dict[int, list[int]]:
+    """Place in RAM of each word of 8 bytes that steps from ``start`` change -> where the steps that do began."""
+    machine = travel.machine
+    travel.set_points(())
+    travel.seek(start)
+    machine.take_dirty_pages()
+    before = np.frombuffer(machine.ram, np.uint64).copy()
+    found: dict[int, list[int]] = {}
+    for _ in range(count):
+        icount = travel.icount
+        travel.step()
+        for page in machine.take_dirty_pages().tolist():
+            words = np.frombuffer(machine.ram[page * 4096 : page * 4096 + 4096], np.uint64)
+            old = before[page * 512 : page * 512 + 512]
+            for word in np.flatnonzero(words != old).tolist():
+                found.setdefault(page * 4096 + word * 8, []).append(icount)
+            old[:] = words
+    return found
+
+
+def test_watchpoints_find_the_writes(travel: Travel) -> None:
+    """Every change of a word of RAM is a stop, in both directions, by its physical address and by its linear one."""
+    for start in range(0, travel.end, travel.end // 23):
+        if writes := changes(travel, start, 200):
+            break
+    place, expected = max(writes.items(), key=lambda item: len(item[1]))
+    last = expected[-1] + 1
+    base = next(base - offset for base, size, offset in travel.machine.engine.ranges if offset <= place < offset + size)
+    travel.set_points([Point("write", place + base, 8, physical=True)])
+    travel.seek(start)
+    ahead, behind = [], []
+    while (arrival := travel.run(last)).why == "watch":
+        ahead.append(arrival)
+    while (arrival := travel.run_back(start)).why == "watch":
+        behind.append(arrival.icount)
+    assert {arrival.icount - 1 for arrival in ahead} >= set(expected)
+    assert behind == [arrival.icount - 1 for arrival in reversed(ahead)]
+
+
+def test_linear_watchpoints_stop_at_accesses(travel: Travel) -> None:
+    """The demo guest's stack is mapped where it is: what is written there is watched by linear addresses."""
+    for start in range(0, travel.end, travel.end // 23):
+        if writes := changes(travel, start, 200):
+            break
+    place, expected = max(writes.items(), key=lambda item: len(item[1]))
+    base = next(base - offset for base, size, offset in travel.machine.engine.ranges if offset <= place < offset + size)
+    travel.set_points([Point("write", place + base, 8)])
+    travel.seek(start)
+    arrival = travel.run(expected[-1] + 1)
+    assert arrival.why == "watch"
+    assert arrival.icount - 1 <= expected[0]
+    assert 0 <= arrival.address - (place + base) + 7 < 16
+
+
+def test_points_that_cannot_be(travel: Travel) -> None:
+    with pytest.raises(ValueError, match="no RAM at physical address"):
+        travel.set_points([Point("write", 1 << 39, 8, physical=True)])
+    with pytest.raises(ValueError, match="watched for writes only"):
+        Point("read", 0, 8, physical=True)
+    with pytest.raises(ValueError, match="no point"):
+        Point("stop", 0)
+    travel.set_points(())
