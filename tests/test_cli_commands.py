@@ -79,7 +79,7 @@ def test_seek_and_until_agree(jitrr, recorded):
 
 def test_info_and_log(jitrr, recorded):
     info = json.loads(jitrr("info", recorded, "--json").out)
-    assert info["icount"] == 100000 and info["clean_close"] is True and info["format"] == 2
+    assert info["icount"] == 100000 and info["clean_close"] is True and info["format"] == 3
     assert (info["arch"], info["machine"]) == ("x86_64", "pc")
     assert info["events"] > 10 and info["checkpoints"] >= 1 and info["bytes"] > 1000
     assert "100,000 instructions" in jitrr("info", recorded).out
@@ -122,6 +122,23 @@ def test_input_script_and_limits(jitrr, toy_args, tmp_path):
     assert jitrr("replay", tmp_path / "s.jrr").code == 0
 
 
+def test_branch(jitrr, recorded, tmp_path):
+    script = tmp_path / "script"
+    script.write_text('at 60000 serial "hello"\n')
+    new = tmp_path / "b.jrr"
+    result = jitrr("branch", recorded, "--at", 50_001, "-o", new, "--input-script", script, "--max-icount", 70_000)
+    assert result.code == 0 and "recorded 19,999 instructions" in result.err, result.err
+    assert result.out.startswith("51000\r\n") and "[hello]" in result.out
+    info = json.loads(jitrr("info", new, "--json").out)
+    assert (info["icount"], info["begin"]) == (70_000, 0)
+    assert (info["parent"]["path"], info["parent"]["icount"]) == ("a.jrr", 50_001)
+    assert "as a branch of a.jrr, which it left at instruction 50,001" in jitrr("info", new).out
+    assert jitrr("verify", new).code == 0
+    assert jitrr("replay", new).out.startswith("0\r\n1000\r\n")
+    where = ("--seek", 50_001, "--digest")
+    assert jitrr("replay", new, *where).out == jitrr("replay", recorded, *where).out
+
+
 BAD = {
     "no kernel": (["record", "-o", "{new}"], "give a --kernel"),
     "missing kernel": (["record", "--kernel", "{tmp}/none", "-o", "{new}"], "cannot read the kernel"),
@@ -149,6 +166,12 @@ BAD = {
     "until beyond": (["replay", "{recorded}", "--until", "100001"], "there is no instruction 100001"),
     "until before seek": (["replay", "{recorded}", "--seek", "10", "--until", "5"], "is before --seek"),
     "negative seek": (["replay", "{recorded}", "--seek", "-1"], "--seek"),
+    "branch beyond": (["branch", "{recorded}", "--at", "100001", "-o", "{new}"], "there is no instruction 100001"),
+    "branch over": (["branch", "{recorded}", "--at", "100000", "-o", "{new}"], "the machine is switched off"),
+    "branch of nothing": (["branch", "{tmp}/none.jrr", "--at", "1", "-o", "{new}"], "does not exist"),
+    "branch nowhere": (["branch", "{recorded}", "--at", "1", "-o", "{tmp}/no/where"], "cannot create"),
+    "branch onto": (["branch", "{recorded}", "--at", "1", "-o", "{recorded}"], "exists already"),
+    "branch at nothing": (["branch", "{recorded}", "-o", "{new}"], "--at"),
     "gdb": (["replay", "{recorded}", "--gdb", "1234"], "--gdb is not there yet"),
     "bench": (["bench"], "not there yet"),
     "unknown command": (["rewind"], "No such command"),

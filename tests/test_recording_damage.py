@@ -184,7 +184,7 @@ def test_a_newer_format_is_refused(copy):
     manifest = read_json(copy / "manifest.json") | {"format": 99}
     write_json(copy / "manifest.json", manifest)
     (copy / "closed.json").unlink()
-    with pytest.raises(RecordingError, match="has format 99; this version reads format 2"):
+    with pytest.raises(RecordingError, match="has format 99; this version reads format 3"):
         Recording(copy)
 
 

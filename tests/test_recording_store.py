@@ -124,7 +124,7 @@ def test_checkpoints_give_back_the_page_map_through_thinning(tmp_path):
         expected[step * 100] = (hashes.table.copy(), bytes(ram))
     writer.close()
     assert writer.bytes <= 1_500_000
-    kept = Checkpoints(tmp_path / "checkpoints", last=3900)
+    kept = Checkpoints(tmp_path / "checkpoints", 0, 3900)
     assert 2 < len(kept.icounts) == writer.count < 40
     assert (kept.icounts[0], kept.icounts[-1]) == (0, 3900)
     reader = PageReader(tmp_path / "pages")

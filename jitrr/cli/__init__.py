@@ -21,6 +21,7 @@ _COMMANDS = {
     "info": "What a recording is: length, events, sizes.",
     "log": "The events of a recording, one a line.",
     "verify": "Replay all of a recording and check every digest.",
+    "branch": "Leave a recording at any instruction and run on live, recording.",
     "bench": "Compare with other emulators.",
     "guest": "Real guests from Debian packages.",
     "demo": "Record, replay, seek and verify an embedded guest.",

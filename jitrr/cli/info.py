@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,6 +32,7 @@ def command(recording: Path, as_json: bool) -> None:
         "machine": f"{info['arch']}, {info['machine']}, {info['memory'] >> 20} MiB, icount shift {info['shift']}",
         "command line": info["append"] or "(none)",
         "length": f"{info['icount']:,} instructions",
+        "begins": _begins(info),
         "events": f"{info['events']:,}",
         "digests": f"{info['digests']:,}",
         "checkpoints": f"{info['checkpoints']:,}",
@@ -40,3 +42,9 @@ def command(recording: Path, as_json: bool) -> None:
     }
     for name, value in rows.items():
         click.echo(f"{name:<13}{value}")
+
+
+def _begins(info: dict[str, Any]) -> str:
+    if (parent := info["parent"]) is not None:
+        return f"as a branch of {parent['path']}, which it left at instruction {parent['icount']:,}"
+    return f"at instruction {info['begin']:,}" + ", as a piece of a longer one" * (info["begin"] > 0)

@@ -1,4 +1,4 @@
-"""Machine options, shared by ``run`` and ``record``, and what is made of them."""
+"""Options that commands share, those of machines and of running them, and what is made of them."""
 
 from __future__ import annotations
 
@@ -34,11 +34,15 @@ MACHINE_OPTIONS = [
     click.option("--drive", metavar="F", help="Disk image."),
     click.option("--net", metavar="...", help="Network card."),
     click.option("--display", metavar="...", help="Display."),
-    click.option("--serial", metavar="stdio|file:F|none", default="stdio", show_default=True, help="Serial console."),
-    click.option("--input-script", type=_FILE, metavar="F", help="Input at given icounts or after given output."),
     click.option("--icount", metavar="shift=N|auto", default="auto", show_default=True,
                  help="virtual ns = instructions << N."),
     click.option("--rtc", metavar="base=utc|DATE", default="base=utc", show_default=True, help="Wall clock at start."),
+]  # fmt: skip
+
+#: Options of whatever runs live, a branch too.
+RUN_OPTIONS = [
+    click.option("--serial", metavar="stdio|file:F|none", default="stdio", show_default=True, help="Serial console."),
+    click.option("--input-script", type=_FILE, metavar="F", help="Input at given icounts or after given output."),
     click.option("--max-icount", type=click.IntRange(min=0), metavar="N", help="Stop after N instructions."),
     click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Stop after S seconds."),
     click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True,
@@ -46,9 +50,31 @@ MACHINE_OPTIONS = [
 ]  # fmt: skip
 
 
+CHECKPOINT_OPTIONS = [
+    click.option("--checkpoint-every", type=click.FloatRange(min=0.01), metavar="S", default=2.0, show_default=True,
+                 help="Seconds of replay between checkpoints."),
+    click.option("--checkpoint-budget", metavar="SIZE", default="1G", show_default=True,
+                 help="Disk space for checkpoints; older ones are thinned out."),
+]  # fmt: skip
+
+
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command all machine options."""
-    for option in reversed(MACHINE_OPTIONS):
+    """Give a command all options of a machine and of running it."""
+    return _options(command, MACHINE_OPTIONS + RUN_OPTIONS)
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of running a machine that is given."""
+    return _options(command, RUN_OPTIONS)
+
+
+def checkpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that records the options of its checkpoints."""
+    return _options(command, CHECKPOINT_OPTIONS)
+
+
+def _options(command: Callable[..., Any], options: list[Callable[..., Any]]) -> Callable[..., Any]:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -108,12 +134,13 @@ def progress(label: str, options: dict[str, Any]) -> Progress:
     return Progress(label, options["max_icount"], quiet=over_console)
 
 
-def report(what: str, outcome: Outcome) -> int:
-    """Say on standard error how a run ended; returns the exit code."""
-    speed = outcome.icount / max(outcome.seconds, 1e-9) / 1e6
+def report(what: str, outcome: Outcome, begin: int = 0) -> int:
+    """Say on standard error how a run from instruction ``begin`` on ended; returns the exit code."""
+    count = outcome.icount - begin
+    speed = count / max(outcome.seconds, 1e-9) / 1e6
     detail = f": {outcome.message}" if outcome.message else ""
     how = {"idle": "the guest is halted and nothing can wake it"}.get(outcome.reason, outcome.reason)
-    line = f"{what} {outcome.icount:,} instructions in {outcome.seconds:.1f} s ({speed:.0f} MIPS), {how}{detail}"
+    line = f"{what} {count:,} instructions in {outcome.seconds:.1f} s ({speed:.0f} MIPS), {how}{detail}"
     if outcome.reason == "crashed":
         raise Failure(line, CRASHED)
     click.echo(f"jitrr: {line}", err=True)

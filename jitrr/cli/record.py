@@ -8,16 +8,13 @@ from typing import Any
 import click
 
 from jitrr.cli.errors import Failure, failures
-from jitrr.cli.options import limits, machine_config, machine_options, outside, progress, report
+from jitrr.cli.options import checkpoint_options, limits, machine_config, machine_options, outside, progress, report
 
 
 @click.command("record")
 @machine_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN.jrr", required=True, help="Recording.")
-@click.option("--checkpoint-every", type=click.FloatRange(min=0.01), metavar="S", default=2.0, show_default=True,
-              help="Seconds of replay between checkpoints.")
-@click.option("--checkpoint-budget", metavar="SIZE", default="1G", show_default=True,
-              help="Disk space for checkpoints; older ones are thinned out.")  # fmt: skip
+@checkpoint_options
 def command(output: Path, checkpoint_every: float, checkpoint_budget: str, **options: Any) -> int:
     """Run a machine and record it into the directory RUN.jrr."""
     with failures():

@@ -75,18 +75,23 @@ def checkpoint_path(directory: Path, icount: int) -> Path:
 
 
 class Checkpoints:
-    """The checkpoints of a recording, for reading."""
+    """The checkpoints of a recording from ``first`` to ``last``, for reading. In one that left the recording with the
+    checkpoints ``below`` at icount ``left``, theirs count up to there."""
 
-    def __init__(self, directory: Path, last: int):
-        self._directory = directory
+    def __init__(self, directory: Path, first: int, last: int, below: Checkpoints | None = None, left: int = 0):
+        self._directory, self._below = directory, below
         icounts = [int(path.stem) for path in directory.glob("*.ckpt") if path.stem.isdigit()]
-        #: Where there is a checkpoint, ascending, up to ``last``.
-        self.icounts = sorted(icount for icount in icounts if icount <= last)
-        if not self.icounts or self.icounts[0] != 0:
+        self._own = {icount for icount in icounts if icount <= last}
+        before = [icount for icount in below.icounts if icount <= left] if below is not None else []
+        #: Where there is a checkpoint, ascending.
+        self.icounts: list[int] = sorted(self._own.union(before))
+        if not self.icounts or self.icounts[0] != first:
             raise RecordingError(f"{directory} has no checkpoint of the beginning")
 
     def load(self, icount: int) -> tuple[Saved, np.ndarray]:
         """The checkpoint at ``icount`` and its page map, (npages, 2) uint64 hashes."""
+        if self._below is not None and icount not in self._own:
+            return self._below.load(icount)
         chain = [Saved.read(checkpoint_path(self._directory, icount))]
         while chain[-1].parent >= 0:
             chain.append(Saved.read(checkpoint_path(self._directory, chain[-1].parent)))
@@ -128,7 +133,7 @@ class CheckpointWriter:
         saved = Saved(icount, self._last, events, run_ms, len(table), cpu, devices, pages.tobytes(), hashes, digest)
         self._last = icount
         self._pending = self._thread.submit(self._write, saved, content)
-        if icount == 0:
+        if saved.parent < 0:
             self.wait()  # nothing replays without the beginning
 
     def wait(self) -> None:

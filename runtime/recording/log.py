@@ -56,7 +56,7 @@ class Digest(NamedTuple):
 class LogWriter:
     """Appends batches. ``event`` and ``digest`` only collect and cannot fail; :meth:`flush` writes (or OSError)."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, events: int = 0):
         from mcap.writer import Writer  # late: a replay needs none of what it brings
 
         self._file = path.open("xb")
@@ -66,7 +66,8 @@ class LogWriter:
         self._batches = 0
         self._events: list[Event] = []
         self._digests: list[Digest] = []
-        self.events = 0
+        #: Events of the whole history so far: ``events`` of them are another recording's, which this one goes on from.
+        self.events = events
         self.bytes = 0
 
     def event(self, icount: int, kind: str, data: bytes) -> None:
@@ -118,6 +119,13 @@ class Log:
             if message.sequence != number:
                 raise RecordingError(f"{path} is damaged: batch {number} is missing")
             self._add(msgpack.unpackb(message.data))
+
+    def goes_on_from(self, before: Log, icount: int, events: int) -> None:
+        """Put in front what ``before`` has: its first ``events`` events, its digests up to ``icount``."""
+        self.events[:0] = before.events[:events]
+        own = {digest.icount for digest in self.digests[:1]}
+        self.digests[:0] = [digest for digest in before.digests if digest.icount <= icount and digest.icount not in own]
+        self.icount = max(self.icount, icount)
 
     def _add(self, batch: dict[str, Any]) -> None:
         self.icount = batch["icount"]

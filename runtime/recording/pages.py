@@ -7,7 +7,7 @@ damaged pack can stop a replay but never bend it. docs/format.md, "pages/".
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 import xxhash
@@ -64,30 +64,37 @@ def read_frame(path: Path, offset: int, size: int, count: int) -> bytes:
 
 
 class PageReader:
-    """Pages by hash, from all packs of a directory."""
+    """Pages by hash, from all packs of a directory, and those of ``below``, the recording that this one left."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, below: PageReader | None = None):
+        self._below = below
         self._where: dict[bytes, tuple[Path, int, int, int, int]] = {}
         for path in sorted(directory.glob("*.pack")):
             for offset, size, hashes in frames(path):
                 for slot, name in enumerate(hashes):
                     self._where[name] = (path, offset, size, len(hashes), slot)
 
-    def __contains__(self, name: bytes) -> bool:
-        return name in self._where or name == ZERO_HASH
+    def __contains__(self, name: object) -> bool:
+        return name in self._where or name == ZERO_HASH or (self._below is not None and name in self._below)
 
     def fetch(self, wanted: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         """(key, content) for every (key, hash) wanted, frame by frame, in no promised order; RecordingError when a page
         is missing or is not what its hash says."""
         by_frame: dict[tuple[Path, int, int, int], list[tuple[int, int, bytes]]] = {}
+        elsewhere: list[tuple[int, bytes]] = []
         for key, name in wanted:
             if name == ZERO_HASH:
                 yield key, bytes(PAGE)
                 continue
             if name not in self._where:
-                raise RecordingError(f"page {name.hex()} is missing from the recording")
+                if self._below is None:
+                    raise RecordingError(f"page {name.hex()} is missing from the recording")
+                elsewhere.append((key, name))
+                continue
             *frame, slot = self._where[name]
             by_frame.setdefault(tuple(frame), []).append((key, slot, name))  # type: ignore[arg-type]
+        if self._below is not None:
+            yield from self._below.fetch(elsewhere)
         for place, slots in by_frame.items():
             content = read_frame(*place)
             for key, slot, name in slots:
@@ -98,10 +105,10 @@ class PageReader:
 
 
 class PageWriter:
-    """Adds packs to a directory; knows which pages are there."""
+    """Adds packs to a directory; knows which pages are there, or in the store ``below``."""
 
-    def __init__(self, directory: Path):
-        self._directory = directory
+    def __init__(self, directory: Path, below: Container[bytes] = ()):
+        self._directory, self._below = directory, below
         directory.mkdir()
         self._known = {ZERO_HASH}
         self._packs = 0
@@ -110,7 +117,7 @@ class PageWriter:
         """The first position of each hash that is not stored yet; from now on they count as stored."""
         fresh: dict[bytes, int] = {}
         for at, name in enumerate(names):
-            if name not in self._known:
+            if name not in self._known and name not in self._below:
                 self._known.add(name)
                 fresh[name] = at
         return fresh

@@ -12,6 +12,7 @@ from typing import Any
 import xxhash
 
 from runtime.config import MachineConfig
+from runtime.recording.branch import Past, open_past
 from runtime.recording.checkpoints import Checkpoints, CheckpointWriter
 from runtime.recording.errors import RecordingError
 from runtime.recording.files import read_file, read_json, write_atomic, write_json
@@ -19,18 +20,20 @@ from runtime.recording.log import Log, LogWriter
 from runtime.recording.pages import PageReader, PageWriter
 
 #: Version of the format. A reader refuses newer ones; what an older one meant is listed in its ``quirks``.
-FORMAT = 2
+FORMAT = 3
+#: Formats that are read. A recording of format 2 is one of format 3 that begins at 0 and has no parent.
+READABLE = (2, 3)
 #: Behaviours of this version that a later one may do otherwise and must then imitate; none so far.
 QUIRKS: list[str] = []
 DEFAULT_BUDGET = 1 << 30
-_MANIFEST, _CLOSED, _LOG = "manifest.json", "closed.json", "log.mcap"
+MANIFEST, CLOSED, LOG = "manifest.json", "closed.json", "log.mcap"
 
 
 class RecordingWriter:
     """A recording being made. ``log`` and ``checkpoints`` are written to; :meth:`close` completes it."""
 
-    def __init__(self, path: Path, config: MachineConfig, budget: int = DEFAULT_BUDGET):
-        self.path = path
+    def __init__(self, path: Path, config: MachineConfig, budget: int = DEFAULT_BUDGET, past: Past | None = None):
+        self.path, self._past = path, past
         try:
             path.mkdir()
         except FileExistsError:
@@ -44,25 +47,23 @@ class RecordingWriter:
             raise
 
     def _fill(self, config: MachineConfig, budget: int) -> None:
-        images = self.path / "images"
-        images.mkdir()
-        for image in config.images():
-            write_atomic(images / image.hash, image.data)
-        self.log = LogWriter(self.path / _LOG)
-        pages = PageWriter(self.path / "pages")
+        past = self._past
+        if past is None:
+            store_images(self.path, config)
+        self.log = LogWriter(self.path / LOG, past.events if past else 0)
+        pages = PageWriter(self.path / "pages", past.recording.pages if past else ())
         self.checkpoints = CheckpointWriter(self.path / "checkpoints", pages, config.pages, budget)
         manifest = {"format": FORMAT, "quirks": QUIRKS, "machine": config.to_dict(), "versions": versions()}
-        write_json(self.path / _MANIFEST, manifest | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
+        if past is not None:
+            manifest["parent"] = past.describe(self.path)
+        write_json(self.path / MANIFEST, manifest | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
 
     def close(self, icount: int, reason: str, message: str = "") -> None:
         """The recording ends at ``icount``: complete all, set the clean-close mark. On OSError it stays cut short."""
         self.checkpoints.close()
         self.log.flush(icount, {"reason": reason, "message": message})
         self.log.close()
-        names = sorted(p for p in self.path.rglob("*") if p.is_file())
-        sizes = {str(p.relative_to(self.path)): p.stat().st_size for p in names}
-        log_hash = xxhash.xxh3_128_hexdigest((self.path / _LOG).read_bytes())
-        write_json(self.path / _CLOSED, {"icount": icount, "files": sizes, "log": log_hash})
+        write_closed(self.path, icount)
 
     def abandon(self) -> None:
         """The disk failed: leave everything as it is, cut short."""
@@ -80,27 +81,36 @@ class RecordingWriter:
 class Recording:
     """A recording, opened for reading. RecordingError if it is none, or damaged; one cut short opens up to its cut."""
 
-    def __init__(self, path: Path):
-        self.path = path
-        if not (path / _MANIFEST).is_file():
+    def __init__(self, path: Path, children: tuple[Path, ...] = ()):
+        self.path = self.given = path
+        if not (path / MANIFEST).is_file():
             what = "is not a recording (it has no manifest.json)" if path.exists() else "does not exist"
             raise RecordingError(f"{path} {what}")
-        self.manifest = read_json(path / _MANIFEST)
-        if self.manifest.get("format") != FORMAT:
+        self.manifest = read_json(path / MANIFEST)
+        if self.manifest.get("format") not in READABLE:
             raise RecordingError(f"{path} has format {self.manifest.get('format')}; this version reads format {FORMAT}")
+        #: What this one shares with the recording that it left, if it is a branch.
+        self.past: Past | None = open_past(self, children)
+        #: Where it begins: 0, unless it is a piece of a longer one.
+        self.begin: int = self.past.recording.begin if self.past else self.manifest.get("begin", 0)
         #: Whether it was completed; otherwise it was killed, or its disk was full.
-        self.clean_close = (path / _CLOSED).exists()
+        self.clean_close = (path / CLOSED).exists()
         if self.clean_close:
-            self._check_files(read_json(path / _CLOSED))
-        self.log = Log(path / _LOG)
+            self._check_files(read_json(path / CLOSED))
+        self.log = Log(path / LOG)
         if self.clean_close and self.log.end is None:
-            raise RecordingError(f"{path / _LOG} is damaged: it has no end")
+            raise RecordingError(f"{path / LOG} is damaged: it has no end")
+        left = 0
+        if self.past:
+            left = self.past.icount
+            self.log.goes_on_from(self.past.recording.log, left, self.past.events)
         #: Length in instructions.
         self.icount = self.log.icount
         #: How it ended: a :class:`runtime.machine_api.StopReason` value or a word of the recorder.
         self.reason = self.log.end["reason"] if self.log.end else "cut short"
         self.message = self.log.end["message"] if self.log.end else ""
-        self.checkpoints = Checkpoints(path / "checkpoints", self.icount)
+        below = self.past.recording.checkpoints if self.past else None
+        self.checkpoints: Checkpoints = Checkpoints(path / "checkpoints", self.begin, self.icount, below, left)
 
     def _check_files(self, closed: dict[str, Any]) -> None:
         for name, size in closed["files"].items():
@@ -109,26 +119,30 @@ class Recording:
                 raise RecordingError(f"{path} is missing")
             if path.stat().st_size != size:
                 raise RecordingError(f"{path} is damaged: {path.stat().st_size} bytes, not {size}")
-        if xxhash.xxh3_128_hexdigest(read_file(self.path / _LOG)) != closed["log"]:
-            raise RecordingError(f"{self.path / _LOG} is damaged: its hash does not match")
+        if xxhash.xxh3_128_hexdigest(read_file(self.path / LOG)) != closed["log"]:
+            raise RecordingError(f"{self.path / LOG} is damaged: its hash does not match")
 
     @cached_property
     def pages(self) -> PageReader:
         """The page store, indexed when first needed."""
-        return PageReader(self.path / "pages")
+        return PageReader(self.path / "pages", self.past.recording.pages if self.past else None)
 
     def config(self, tier: str = "auto") -> MachineConfig:
         """The machine that was recorded."""
         return MachineConfig.from_dict(self.manifest["machine"], self._image, tier)
 
     def _image(self, name: str) -> bytes:
+        if self.past is not None:
+            return self.past.recording._image(name)
         data = read_file(self.path / "images" / name)
         if xxhash.xxh3_128_hexdigest(data) != name:
             raise RecordingError(f"{self.path / 'images' / name} is damaged: its hash does not match")
         return data
 
     def check_within(self, icount: int) -> None:
-        """RecordingError if the recording does not go as far as ``icount``."""
+        """RecordingError if the recording does not have ``icount``."""
+        if icount < self.begin:
+            raise RecordingError(f"{self.path} is a piece that begins at instruction {self.begin}, not at {icount}")
         if icount > self.icount:
             raise RecordingError(f"{self.path} ends at instruction {self.icount}, there is no instruction {icount}")
 
@@ -139,7 +153,7 @@ class Recording:
             return sum(p.stat().st_size for name in names for p in (self.path / name).rglob("*") if p.is_file())
 
         checkpoints = total("checkpoints", "pages")
-        log = (self.path / _LOG).stat().st_size
+        log = (self.path / LOG).stat().st_size
         return {"log": log, "checkpoints": checkpoints, "images": total("images"), "total": total(".")}
 
     def info(self) -> dict[str, Any]:
@@ -152,8 +166,25 @@ class Recording:
             "digests": len(self.log.digests), "checkpoints": len(self.checkpoints.icounts), "bytes": size["total"],
             "bytes_log": size["log"], "bytes_checkpoints": size["checkpoints"], "bytes_images": size["images"],
             "clean_close": self.clean_close, "reason": self.reason, "message": self.message,
-            "created": self.manifest["created"], "versions": self.manifest["versions"],
+            "created": self.manifest["created"], "versions": self.manifest["versions"], "begin": self.begin,
+            "parent": self.manifest.get("parent"),
         }  # fmt: skip
+
+
+def store_images(path: Path, config: MachineConfig) -> None:
+    """Put the images of a machine into the recording ``path``."""
+    images = path / "images"
+    images.mkdir()
+    for image in config.images():
+        write_atomic(images / image.hash, image.data)
+
+
+def write_closed(path: Path, icount: int) -> None:
+    """Set the clean-close mark of the recording ``path``, ``icount`` long: all its other files are complete."""
+    names = sorted(p for p in path.rglob("*") if p.is_file())
+    sizes = {str(p.relative_to(path)): p.stat().st_size for p in names}
+    log_hash = xxhash.xxh3_128_hexdigest((path / LOG).read_bytes())
+    write_json(path / CLOSED, {"icount": icount, "files": sizes, "log": log_hash})
 
 
 def versions() -> dict[str, str]:

@@ -97,20 +97,21 @@ def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits |
             writer.discard()
             raise
         with closing(machine):
-            return _Recording(writer, machine, border, limits or Limits(), pace, progress).run()
+            return Recorded(writer, machine, border, limits or Limits(), pace, progress).run()
     finally:
         outside.close()
 
 
-class _Recording:
-    """The loop of a recording: digests, checkpoints and flushes in between the guest's instructions."""
+class Recorded:
+    """The loop of a recording: digests, checkpoints and flushes in between the guest's instructions. ``hashes`` are those
+    of the pages of a machine that has run before."""
 
     def __init__(self, writer: RecordingWriter, machine: Machine, border: Recorder, limits: Limits, pace: Pace,
-                 progress: Progress | None):  # fmt: skip
+                 progress: Progress | None, hashes: PageHashes | None = None):  # fmt: skip
         self._writer, self._machine, self._border = writer, machine, border
         self._limits, self._pace, self._progress = limits, pace, progress
         self._watch = Watch(limits)
-        self._hashes = PageHashes(len(machine.ram) // PAGE)
+        self._hashes = hashes or PageHashes(len(machine.ram) // PAGE)
         self._start = self._next_flush = time.monotonic()
         self._overhead = 0.0
         self._next_digest = self._next_checkpoint = 0.0

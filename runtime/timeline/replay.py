@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runtime.borders.console import ConsoleOutput
+from runtime.borders.exchange import Exchange
 from runtime.borders.replayer import Replayer
 from runtime.device import State
 from runtime.machine_api import Stop, StopReason
@@ -17,6 +19,9 @@ from runtime.recording.recording import Recording
 from runtime.timeline.build import Factory, build
 from runtime.timeline.progress import Progress
 from runtime.timeline.watch import Interrupted, Watch
+
+if TYPE_CHECKING:
+    from runtime.borders.live import LiveBorder
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class Replay:
         self.recording = recording
         self._border = Replayer(recording.log.events, console)
         self._watch, self._progress = watch or Watch(), progress
-        self.machine = build(recording.config(tier), self._border, factory)
+        self._front = Exchange(self._border)
+        self.machine = build(recording.config(tier), self._front, factory)
         self._border.on_poll = self._poll
         self._digests = recording.log.digests if verify else []
         self._digest_icounts = [digest.icount for digest in self._digests]
@@ -120,14 +126,27 @@ class Replay:
         self._kept_pages.clear()
         self._came_from = PageHashes(len(self._hashes.table)).table
 
+    @property
+    def events(self) -> int:
+        """How many events of the log came before this state."""
+        return sum(self._border.position)
+
+    def go_live(self, border: LiveBorder) -> PageHashes:
+        """The machine leaves the recording: from here on it is behind ``border``, and not this replay's to run. Returns
+        the hashes of its pages, for whoever goes on with it."""
+        self._table()
+        self._front.exchange(border)
+        return self._hashes
+
     def close(self) -> None:
         """Show what is left of the console, end the machine."""
         self._border.close()
         self.machine.close()
 
     def _begin(self) -> None:
-        """Be at the recorded beginning; a machine that begins otherwise (another version's loader) is put there."""
-        first = self._recorded(0)
+        """Be at the recorded beginning; a machine that begins otherwise (a piece of a recording, another version's
+        loader) is put there."""
+        first = self._recorded(self.recording.begin)
         if self._border.position != first.position or self.digest() != self._digest_of(first):
             self._restore(first)
 

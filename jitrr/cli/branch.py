@@ -1,0 +1,45 @@
+"""``jitrr branch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jitrr.cli.errors import Failure, failures
+from jitrr.cli.options import (
+    checkpoint_options,
+    limits,
+    outside,
+    progress,
+    recording_argument,
+    report,
+    run_options,
+)
+
+
+@click.command("branch")
+@recording_argument
+@click.option("--at", type=click.IntRange(min=0), metavar="N", required=True, help="Leave at instruction N.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="NEW.jrr", required=True, help="Recording.")
+@run_options
+@checkpoint_options
+def command(recording: Path, at: int, output: Path, checkpoint_every: float, checkpoint_budget: str,
+            tier: str, **options: Any) -> int:  # fmt: skip
+    """Go to an instruction of RUN.jrr and run on live from there, recording into NEW.jrr. For what came before, NEW.jrr
+    refers to RUN.jrr."""
+    with failures():
+        from runtime.config import parse_size
+        from runtime.recording.recording import Recording
+        from runtime.timeline.branch import branch
+        from runtime.timeline.record import Pace
+
+        if output.exists():
+            raise Failure(f"{output} exists already")
+        opened = Recording(recording)
+        pace = Pace(checkpoint=checkpoint_every, budget=parse_size(checkpoint_budget))
+        shown = progress("recording", options)
+        outcome = branch(opened, at, output, outside(options), limits(options), tier=tier, pace=pace, progress=shown)
+        shown.done()
+    return report(f"left {recording} at instruction {at:,}, recorded", outcome, at)
