@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from jitrr.engine.cells import CELL, CELL_SIZE, HEAD_OFF
 from jitrr.engine.exits import Exit
 from jitrr.engine.frontend import Frontend
 from jitrr.engine.layout import MAX_SIZE
+from jitrr.engine.memory import Memory
 from jitrr.engine.templates import Templates, signed
 from jitrr.microops.table import UOp
 
@@ -26,24 +26,6 @@ MASK64 = (1 << 64) - 1
 _I64 = ctypes.c_int64
 _EXITS = {int(e): e for e in Exit}
 CALLBACK = ctypes.CFUNCTYPE(_I64, _I64, _I64, _I64, _I64)
-
-
-class Memory:
-    """Zeroed, page-aligned host memory."""
-
-    def __init__(self, size: int):
-        self.map = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.size = size
-        self.array = np.frombuffer(self.map, np.uint8)
-        self.address: int = self.array.ctypes.data
-
-    def touched(self) -> np.ndarray:
-        """Sorted numbers of the 4 KiB pages that may be other than zero: those the host has given memory for (Linux,
-        admin-guide/mm/pagemap: bit 63 present, bit 62 swapped). Pages that were never touched stay untouched."""
-        with open("/proc/self/pagemap", "rb", buffering=0) as file:
-            file.seek(self.address >> 9)
-            entries = np.frombuffer(file.read(self.size >> 9), np.uint64)
-        return np.flatnonzero(entries >> np.uint64(62))
 
 
 class MissingInstruction(Exception):

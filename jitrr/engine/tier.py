@@ -25,6 +25,7 @@ import xxhash
 
 from jitrr.engine import cache
 from jitrr.engine.cells import CELL_SIZE
+from jitrr.engine.memory import anonymous
 from jitrr.engine.messages import message
 
 MASK64 = (1 << 64) - 1
@@ -42,7 +43,7 @@ class CodeArena:
     """Executable memory for plain code."""
 
     def __init__(self) -> None:
-        self.map = mmap.mmap(-1, CODE_BYTES, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self.map = anonymous(CODE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
         self.used = 0
 
