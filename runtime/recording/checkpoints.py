@@ -1,7 +1,8 @@
-"""Checkpoints: processor, devices and RAM at one instruction count, each as the difference to the one before.
+"""Checkpoints: processor, devices and RAM at one instruction count, each as the difference to an earlier one.
 
-The page map of a checkpoint is its ancestors' differences laid over each other. When the disk budget is used up the
-checkpoints are thinned: old ones end up far apart, recent ones stay close. docs/format.md, "checkpoints/".
+The page map of a checkpoint is its ancestors' differences laid over each other. Number n is the difference to n with
+its lowest bit cleared, so that even thousands of checkpoints have a dozen ancestors each. When the disk budget is used
+up the checkpoints are thinned: old ones end up far apart, recent ones stay close. docs/format.md, "checkpoints/".
 """
 
 from __future__ import annotations
@@ -108,8 +109,11 @@ class CheckpointWriter:
         self._directory, self._pages, self._budget = directory, pages, budget
         directory.mkdir()
         self._table = PageHashes(npages).table
-        self._last = -1
+        #: Number, icount and page map of the last checkpoint and its ancestors; the first is RAM of zeros.
+        self._ancestors = [(-1, -1, PageHashes(npages).table)]
+        self._taken = 0
         self._times: dict[int, int] = {}
+        self._parents: dict[int, int] = {}
         self._thread = ThreadPoolExecutor(1, "checkpoints")
         self._pending: Future[None] | None = None
         #: Bytes on disk, pages included, as of the last one that was completed.
@@ -125,16 +129,25 @@ class CheckpointWriter:
         """Take a checkpoint of the state described; ``table`` is the current page map of ``ram``. OSError: the disk
         failed (perhaps for the one before)."""
         self.wait()
-        pages = np.flatnonzero((table != self._table).any(axis=1)).astype(np.int32)
-        hashes = table[pages].tobytes()
-        self._table[pages] = table[pages]
+        written = np.flatnonzero((table != self._table).any(axis=1))
+        hashes = table[written].tobytes()
+        self._table[written] = table[written]
         fresh = self._pages.new([hashes[at : at + 16] for at in range(0, len(hashes), 16)])
-        content = [(name, bytes(ram[(p := int(pages[at]) * PAGE) : p + PAGE])) for name, at in fresh.items()]
-        saved = Saved(icount, self._last, events, run_ms, len(table), cpu, devices, pages.tobytes(), hashes, digest)
-        self._last = icount
+        content = [(name, bytes(ram[(p := int(written[at]) * PAGE) : p + PAGE])) for name, at in fresh.items()]
+        parent, before = self._parent(icount, self._table)
+        pages = np.flatnonzero((table != before).any(axis=1)).astype(np.int32)
+        saved = Saved(icount, parent, events, run_ms, len(table), cpu, devices, pages.tobytes(),
+                      table[pages].tobytes(), digest)  # fmt: skip
         self._pending = self._thread.submit(self._write, saved, content)
         if saved.parent < 0:
             self.wait()  # nothing replays without the beginning
+
+    def _parent(self, icount: int, table: np.ndarray) -> tuple[int, np.ndarray]:
+        """Icount and page map of the checkpoint that the next one, at ``icount``, is the difference to."""
+        number, self._taken = self._taken, self._taken + 1
+        kept = [each for each in self._ancestors if each[0] <= (number & (number - 1)) and each[1] in {-1, *self._times}]
+        self._ancestors = [*kept, (number, icount, table.copy())]
+        return kept[-1][1:]
 
     def wait(self) -> None:
         """Until the one under way is on disk."""
@@ -150,10 +163,11 @@ class CheckpointWriter:
             self._thread.shutdown()
 
     def _write(self, saved: Saved, content: list[tuple[bytes, bytes]]) -> None:
-        self._pages.write(content)
-        write_atomic(checkpoint_path(self._directory, saved.icount), saved.encode())
-        self._times[saved.icount] = saved.run_ms
-        self.bytes = self._size()
+        self.bytes += self._pages.write(content)
+        data = saved.encode()
+        write_atomic(checkpoint_path(self._directory, saved.icount), data)
+        self.bytes += len(data)
+        self._times[saved.icount], self._parents[saved.icount] = saved.run_ms, saved.parent
         while self.bytes > self._budget and len(self._times) > 2:
             self._thin()
 
@@ -173,12 +187,14 @@ class CheckpointWriter:
         self.bytes = self._size()
 
     def _drop(self, icount: int) -> None:
-        order = list(self._times)
-        after = checkpoint_path(self._directory, order[order.index(icount) + 1])
-        gone = checkpoint_path(self._directory, icount)
-        write_atomic(after, Saved.read(after).without(Saved.read(gone)).encode())
-        gone.unlink()
-        del self._times[icount]
+        path = checkpoint_path(self._directory, icount)
+        gone = Saved.read(path)
+        for child in [each for each, parent in self._parents.items() if parent == icount]:
+            after = checkpoint_path(self._directory, child)
+            write_atomic(after, Saved.read(after).without(gone).encode())
+            self._parents[child] = gone.parent
+        path.unlink()
+        del self._times[icount], self._parents[icount]
 
 
 def _least_missed(times: dict[int, int]) -> int:

@@ -6,8 +6,11 @@ damaged pack can stop a replay but never bend it. docs/format.md, "pages/".
 
 from __future__ import annotations
 
+import mmap
+import os
 import struct
 from collections.abc import Container, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import xxhash
@@ -18,6 +21,11 @@ from runtime.recording.errors import RecordingError
 from runtime.recording.files import write_atomic
 
 FRAME_PAGES = 32
+#: What a frame may have at most.
+MOST_PAGES = 1024
+#: Frames that are uncompressed at once, and by how many threads.
+_TOGETHER, _THREADS = 128, min(4, len(os.sched_getaffinity(0)))
+_ZEROS = bytes(PAGE)
 _MAGIC = b"JRPG"
 _HEADER = struct.Struct("<4sIIQ")  # magic, pages, compressed bytes, xxh3-64 of the first three and the hashes
 
@@ -37,30 +45,44 @@ def _check(count: int, size: int, hashes: bytes) -> int:
 def frames(path: Path) -> Iterator[tuple[int, int, list[bytes]]]:
     """(offset and size of the compressed pages, their hashes) of every complete frame; a cut tail ends the pack."""
     with path.open("rb") as file:
-        while len(header := file.read(_HEADER.size)) == _HEADER.size:
-            magic, count, size, check = _HEADER.unpack(header)
-            if magic != _MAGIC or count > 1024:
-                raise RecordingError(f"{path} is damaged: no page frame at byte {file.tell() - _HEADER.size}")
-            hashes = file.read(16 * count)
-            if len(hashes) < 16 * count:
-                return
-            if check != _check(count, size, hashes):
-                raise RecordingError(f"{path} is damaged: the page frame before byte {file.tell()} does not match")
-            yield file.tell(), size, [hashes[at : at + 16] for at in range(0, 16 * count, 16)]
-            file.seek(size, 1)
+        if not os.fstat(file.fileno()).st_size:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield from _frames(path, data)
 
 
-def read_frame(path: Path, offset: int, size: int, count: int) -> bytes:
-    """The pages of one frame, uncompressed."""
+def _frames(path: Path, data: mmap.mmap) -> Iterator[tuple[int, int, list[bytes]]]:
+    at, end = 0, len(data)
+    while at + _HEADER.size <= end:
+        magic, count, size, check = _HEADER.unpack_from(data, at)
+        if magic != _MAGIC or count > MOST_PAGES:
+            raise RecordingError(f"{path} is damaged: no page frame at byte {at}")
+        at += _HEADER.size
+        hashes = data[at : at + 16 * count]
+        if len(hashes) < 16 * count:
+            return
+        at += 16 * count
+        if check != _check(count, size, hashes):
+            raise RecordingError(f"{path} is damaged: the page frame before byte {at} does not match")
+        yield at, size, [hashes[slot : slot + 16] for slot in range(0, 16 * count, 16)]
+        at += size
+
+
+def read_frames(path: Path, places: list[tuple[int, int]]) -> list[memoryview]:
+    """The pages of frames at (offset, size of the compressed pages), uncompressed by several threads."""
     try:
         with path.open("rb") as file:
-            file.seek(offset)
-            body = file.read(size)
+            bodies = [os.pread(file.fileno(), size, offset) for offset, size in places]
+        for body, (offset, _) in zip(bodies, places, strict=True):
             if body[-8:] != xxhash.xxh3_64_digest(body[:-8]):
                 raise RecordingError(f"{path} is damaged: pages at byte {offset} were altered")
-            return zstandard.ZstdDecompressor().decompress(body[:-8], count * PAGE)
+        plain = [memoryview(body)[:-8] for body in bodies]
+        if len(plain) == 1:
+            return [memoryview(zstandard.ZstdDecompressor().decompress(plain[0]))]
+        found = zstandard.ZstdDecompressor().multi_decompress_to_buffer(plain, threads=_THREADS)
+        return [memoryview(found[number]) for number in range(len(found))]
     except (OSError, zstandard.ZstdError) as error:
-        raise RecordingError(f"{path} is damaged: pages at byte {offset}: {error}") from error
+        raise RecordingError(f"{path} is damaged: pages at byte {places[0][0]} and behind: {error}") from error
 
 
 class PageReader:
@@ -68,40 +90,55 @@ class PageReader:
 
     def __init__(self, directory: Path, below: PageReader | None = None):
         self._below = below
-        self._where: dict[bytes, tuple[Path, int, int, int, int]] = {}
+        #: Of each frame: its pack, where its compressed pages are, and their size.
+        self._frames: list[tuple[Path, int, int]] = []
+        #: Of each page: MOST_PAGES times the number of its frame, and its place there.
+        self._where: dict[bytes, int] = {}
         for path in sorted(directory.glob("*.pack")):
-            for offset, size, hashes in frames(path):
-                for slot, name in enumerate(hashes):
-                    self._where[name] = (path, offset, size, len(hashes), slot)
+            self._add(path)
+
+    def _add(self, path: Path) -> None:
+        for offset, size, hashes in frames(path):
+            first = len(self._frames) * MOST_PAGES
+            self._frames.append((path, offset, size))
+            self._where.update(zip(hashes, range(first, first + len(hashes)), strict=True))
 
     def __contains__(self, name: object) -> bool:
         return name in self._where or name == ZERO_HASH or (self._below is not None and name in self._below)
 
-    def fetch(self, wanted: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    def fetch(self, wanted: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes | memoryview]]:
         """(key, content) for every (key, hash) wanted, frame by frame, in no promised order; RecordingError when a page
         is missing or is not what its hash says."""
-        by_frame: dict[tuple[Path, int, int, int], list[tuple[int, int, bytes]]] = {}
+        by_frame: dict[int, list[tuple[int, int, bytes]]] = {}
         elsewhere: list[tuple[int, bytes]] = []
         for key, name in wanted:
             if name == ZERO_HASH:
-                yield key, bytes(PAGE)
+                yield key, _ZEROS
                 continue
-            if name not in self._where:
+            place = self._where.get(name)
+            if place is None:
                 if self._below is None:
                     raise RecordingError(f"page {name.hex()} is missing from the recording")
                 elsewhere.append((key, name))
                 continue
-            *frame, slot = self._where[name]
-            by_frame.setdefault(tuple(frame), []).append((key, slot, name))  # type: ignore[arg-type]
+            by_frame.setdefault(place // MOST_PAGES, []).append((key, place % MOST_PAGES, name))
         if self._below is not None:
             yield from self._below.fetch(elsewhere)
-        for place, slots in by_frame.items():
-            content = read_frame(*place)
-            for key, slot, name in slots:
-                page = content[slot * PAGE : slot * PAGE + PAGE]
-                if page_hash(page) != name:
-                    raise RecordingError(f"{place[0]} is damaged: a page is not what its hash says")
-                yield key, page
+        for path, group in self._groups(sorted(by_frame)):
+            contents = read_frames(path, [self._frames[number][1:] for number in group])
+            for number, content in zip(group, contents, strict=True):
+                for key, slot, name in by_frame[number]:
+                    page = content[slot * PAGE : slot * PAGE + PAGE]
+                    if page_hash(page) != name:
+                        raise RecordingError(f"{path} is damaged: a page is not what its hash says")
+                    yield key, page
+
+    def _groups(self, numbers: list[int]) -> Iterator[tuple[Path, list[int]]]:
+        """Frames to be read together: of one pack, not too many."""
+        for path, group in groupby(numbers, lambda number: self._frames[number][0]):
+            together = list(group)
+            for at in range(0, len(together), _TOGETHER):
+                yield path, together[at : at + _TOGETHER]
 
 
 class PageWriter:
@@ -122,14 +159,15 @@ class PageWriter:
                 fresh[name] = at
         return fresh
 
-    def write(self, pages: list[tuple[bytes, bytes]]) -> None:
-        """Append a pack with ``pages`` (hash, content)."""
+    def write(self, pages: list[tuple[bytes, bytes]]) -> int:
+        """Append a pack with ``pages`` (hash, content); returns its size in bytes."""
         if not pages:
-            return
+            return 0
         with (self._directory / f"{self._packs:08}.pack").open("xb") as file:
             self._packs += 1
             for at in range(0, len(pages), FRAME_PAGES):
                 file.write(pack_frame(pages[at : at + FRAME_PAGES]))
+            return file.tell()
 
     def collect(self, live: set[bytes]) -> None:
         """Drop pages that no checkpoint needs: packs that are more than a quarter dead are written again or removed."""
@@ -149,8 +187,8 @@ class PageWriter:
 def _repack(path: Path, found: list[tuple[int, int, list[bytes]]], live: set[bytes]) -> Iterator[bytes]:
     pending: list[tuple[bytes, bytes]] = []
     for offset, size, names in found:
-        content = read_frame(path, offset, size, len(names))
-        pending += [(n, content[i * PAGE : (i + 1) * PAGE]) for i, n in enumerate(names) if n in live]
+        (content,) = read_frames(path, [(offset, size)])
+        pending += [(n, bytes(content[i * PAGE : (i + 1) * PAGE])) for i, n in enumerate(names) if n in live]
         while len(pending) >= FRAME_PAGES:
             yield pack_frame(pending[:FRAME_PAGES])
             del pending[:FRAME_PAGES]

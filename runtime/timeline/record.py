@@ -42,8 +42,8 @@ class Pace:
 
     flush: float = 0.5
     digest: float = 1.0
-    checkpoint: float = 2.0
-    share: float = 0.05
+    checkpoint: float = 0.25
+    share: float = 0.02
     budget: int = DEFAULT_BUDGET
 
 
