@@ -51,7 +51,7 @@ RUN_OPTIONS = [
 
 
 CHECKPOINT_OPTIONS = [
-    click.option("--checkpoint-every", type=click.FloatRange(min=0.01), metavar="S", default=2.0, show_default=True,
+    click.option("--checkpoint-every", type=click.FloatRange(min=0.01), metavar="S", default=0.25, show_default=True,
                  help="Seconds of replay between checkpoints."),
     click.option("--checkpoint-budget", metavar="SIZE", default="1G", show_default=True,
                  help="Disk space for checkpoints; older ones are thinned out."),

@@ -16,7 +16,7 @@ import numpy as np
 import xxhash
 import zstandard
 
-from runtime.recording.digest import PAGE, PageHashes
+from runtime.recording.digest import PAGE, PageHashes, differing
 from runtime.recording.errors import RecordingError
 from runtime.recording.files import read_file, write_atomic
 from runtime.recording.pages import PageWriter
@@ -129,13 +129,13 @@ class CheckpointWriter:
         """Take a checkpoint of the state described; ``table`` is the current page map of ``ram``. OSError: the disk
         failed (perhaps for the one before)."""
         self.wait()
-        written = np.flatnonzero((table != self._table).any(axis=1))
+        written = differing(table, self._table)
         hashes = table[written].tobytes()
         self._table[written] = table[written]
         fresh = self._pages.new([hashes[at : at + 16] for at in range(0, len(hashes), 16)])
         content = [(name, bytes(ram[(p := int(written[at]) * PAGE) : p + PAGE])) for name, at in fresh.items()]
         parent, before = self._parent(icount, self._table)
-        pages = np.flatnonzero((table != before).any(axis=1)).astype(np.int32)
+        pages = differing(table, before).astype(np.int32)
         saved = Saved(icount, parent, events, run_ms, len(table), cpu, devices, pages.tobytes(),
                       table[pages].tobytes(), digest)  # fmt: skip
         self._pending = self._thread.submit(self._write, saved, content)

@@ -22,6 +22,11 @@ def hash_rows(hashes: bytes) -> np.ndarray:
     return np.frombuffer(hashes, dtype=np.uint64).reshape(-1, 2)
 
 
+def differing(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Sorted numbers of the rows in which two tables of hashes differ."""
+    return np.flatnonzero((first[:, 0] != second[:, 0]) | (first[:, 1] != second[:, 1]))
+
+
 class PageHashes:
     """The hash of every page of RAM: ``table`` is (npages, 2) uint64, kept up to date by telling what was written."""
 

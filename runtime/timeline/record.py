@@ -38,7 +38,8 @@ class Outside:
 @dataclass(frozen=True)
 class Pace:
     """How often, in seconds: log flushes (wall time), digests and checkpoints (time it took to run the guest), and
-    the disk budget of the checkpoints in bytes. ``share`` is the part of the time that checkpoints may take."""
+    the disk budget of the checkpoints in bytes. ``share`` is the part of the time that checkpoints may take of the
+    guest's processor."""
 
     flush: float = 0.5
     digest: float = 1.0
@@ -161,7 +162,7 @@ class Recorded:
 
     def _note(self) -> None:
         """Write the digest, and the checkpoint if it is time, of the state now."""
-        before, run_time = time.monotonic(), self._run_time()
+        before, run_time, used = time.monotonic(), self._run_time(), time.thread_time()
         cpu, devices, digest = self._digest()
         self._flush(self._machine.icount)
         self._noted = self._machine.icount
@@ -172,8 +173,8 @@ class Recorded:
         log, icount, ram = self._writer.log, self._machine.icount, self._machine.ram
         ms = int(run_time * 1000)
         self._writer.checkpoints.save(icount, log.events, ms, cpu, devices, digest, self._hashes.table, ram)
-        cost = time.monotonic() - before
-        self._overhead += cost
+        self._overhead += time.monotonic() - before
+        cost = time.thread_time() - used
         self._next_checkpoint = run_time + max(self._pace.checkpoint, cost / self._pace.share if icount else 0)
 
     def _digest(self) -> tuple[bytes, bytes, bytes]:

@@ -13,7 +13,7 @@ from runtime.borders.exchange import Exchange
 from runtime.borders.replayer import Replayer
 from runtime.device import State
 from runtime.machine_api import Stop, StopReason
-from runtime.recording.digest import PAGE, PageHashes, decode_state, encode_state, machine_digest
+from runtime.recording.digest import PAGE, PageHashes, decode_state, differing, encode_state, machine_digest
 from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.build import Factory, build
@@ -108,7 +108,7 @@ class Replay:
     def keep(self) -> None:
         """Make this state a temporary checkpoint, in memory."""
         machine, table = self.machine, self._table().copy()
-        for page in np.flatnonzero((table != self._came_from).any(axis=1)).tolist():
+        for page in differing(table, self._came_from).tolist():
             name = table[page].tobytes()
             if name not in self._kept_pages and name not in self.recording.pages:
                 self._kept_pages[name] = bytes(machine.ram[page * PAGE : page * PAGE + PAGE])
@@ -162,7 +162,7 @@ class Replay:
 
     def _restore(self, place: _Place) -> None:
         machine, table = self.machine, self._table()
-        pages = np.flatnonzero((table != place.table).any(axis=1))
+        pages = differing(table, place.table)
         ram = machine.ram
         missing = []
         for page in pages.tolist():
