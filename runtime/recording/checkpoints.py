@@ -145,7 +145,8 @@ class CheckpointWriter:
     def _parent(self, icount: int, table: np.ndarray) -> tuple[int, np.ndarray]:
         """Icount and page map of the checkpoint that the next one, at ``icount``, is the difference to."""
         number, self._taken = self._taken, self._taken + 1
-        kept = [each for each in self._ancestors if each[0] <= (number & (number - 1)) and each[1] in {-1, *self._times}]
+        there = {-1, *self._times}  # some were thinned out
+        kept = [each for each in self._ancestors if each[0] <= number & (number - 1) and each[1] in there]
         self._ancestors = [*kept, (number, icount, table.copy())]
         return kept[-1][1:]
 

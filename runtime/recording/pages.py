@@ -12,6 +12,7 @@ import struct
 from collections.abc import Container, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import xxhash
 import zstandard
@@ -76,10 +77,10 @@ def read_frames(path: Path, places: list[tuple[int, int]]) -> list[memoryview]:
         for body, (offset, _) in zip(bodies, places, strict=True):
             if body[-8:] != xxhash.xxh3_64_digest(body[:-8]):
                 raise RecordingError(f"{path} is damaged: pages at byte {offset} were altered")
-        plain = [memoryview(body)[:-8] for body in bodies]
+        plain: list[Any] = [memoryview(body)[:-8] for body in bodies]
         if len(plain) == 1:
             return [memoryview(zstandard.ZstdDecompressor().decompress(plain[0]))]
-        found = zstandard.ZstdDecompressor().multi_decompress_to_buffer(plain, threads=_THREADS)
+        found: Any = zstandard.ZstdDecompressor().multi_decompress_to_buffer(plain, threads=_THREADS)
         return [memoryview(found[number]) for number in range(len(found))]
     except (OSError, zstandard.ZstdError) as error:
         raise RecordingError(f"{path} is damaged: pages at byte {places[0][0]} and behind: {error}") from error

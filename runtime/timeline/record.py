@@ -104,8 +104,8 @@ def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits |
 
 
 class Recorded:
-    """The loop of a recording: digests, checkpoints and flushes in between the guest's instructions. ``hashes``: those of
-    the pages of a machine that has run before."""
+    """The loop of a recording: digests, checkpoints and flushes in between the guest's instructions. ``hashes``: those
+    of the pages of a machine that has run before."""
 
     def __init__(self, writer: RecordingWriter, machine: Machine, border: Recorder, limits: Limits, pace: Pace,
                  progress: Progress | None, hashes: PageHashes | None = None):  # fmt: skip
