@@ -139,6 +139,33 @@ def test_branch(jitrr, recorded, tmp_path):
     assert jitrr("replay", new, *where).out == jitrr("replay", recorded, *where).out
 
 
+def test_pack_and_unpack(jitrr, recorded, tmp_path, monkeypatch):
+    monkeypatch.setenv("JITRR_CACHE_DIR", str(tmp_path / "cache"))
+    assert "100,000 instructions" in jitrr("pack", recorded).out
+    where = ("--seek", 54_321, "--digest")
+    expected = jitrr("replay", recorded, *where).out
+    packed = recorded.with_suffix(".jrrz")
+    assert jitrr("replay", packed, *where).out == expected
+    assert jitrr("verify", packed).code == 0 and "100,000 instructions" in jitrr("info", packed).out
+    assert jitrr("unpack", packed, "-o", tmp_path / "u.jrr").code == 0
+    assert jitrr("replay", tmp_path / "u.jrr", *where).out == expected
+    again = jitrr("pack", recorded)
+    assert again.code == 2 and "exists already" in again.err and len(again.err.splitlines()) == 1
+
+
+def test_trim(jitrr, recorded, tmp_path):
+    piece = tmp_path / "p.jrr"
+    result = jitrr("trim", recorded, "--from", 30_000, "--to", 60_000, "-o", piece)
+    assert result.code == 0 and "30,000 instructions from 30,000 on" in result.out, result.err
+    assert jitrr("verify", piece).code == 0
+    where = ("--seek", 54_321, "--digest")
+    assert jitrr("replay", piece, *where).out == jitrr("replay", recorded, *where).out
+    assert jitrr("replay", piece).out.startswith("30000\r\n31000\r\n")
+    assert "at instruction 30,000, as a piece of a longer one" in jitrr("info", piece).out
+    early = jitrr("replay", piece, "--seek", 29_999)
+    assert early.code == 2 and "is a piece that begins at instruction 30000" in early.err
+
+
 BAD = {
     "no kernel": (["record", "-o", "{new}"], "give a --kernel"),
     "missing kernel": (["record", "--kernel", "{tmp}/none", "-o", "{new}"], "cannot read the kernel"),
@@ -172,6 +199,17 @@ BAD = {
     "branch nowhere": (["branch", "{recorded}", "--at", "1", "-o", "{tmp}/no/where"], "cannot create"),
     "branch onto": (["branch", "{recorded}", "--at", "1", "-o", "{recorded}"], "exists already"),
     "branch at nothing": (["branch", "{recorded}", "-o", "{new}"], "--at"),
+    "pack nothing": (["pack", "{tmp}/none.jrr"], "does not exist"),
+    "pack nowhere": (["pack", "{recorded}", "-o", "{tmp}/no/where"], "cannot write"),
+    "pack no recording": (["pack", "{tmp}"], "is not a recording"),
+    "unpack nothing": (["unpack", "{tmp}/none", "-o", "{new}"], "does not exist"),
+    "unpack a directory": (["unpack", "{recorded}", "-o", "{new}"], "is not a packed recording"),
+    "unpack no recording": (["unpack", "{kernel}", "-o", "{new}"], "is no packed recording"),
+    "read no recording": (["info", "{kernel}"], "is no packed recording"),
+    "trim beyond": (["trim", "{recorded}", "--to", "100001", "-o", "{new}"], "there is no instruction 100001"),
+    "trim backwards": (["trim", "{recorded}", "--from", "9", "--to", "8", "-o", "{new}"], "has no instructions"),
+    "trim nowhere": (["trim", "{recorded}", "-o", "{tmp}/no/where"], "cannot write"),
+    "trim onto": (["trim", "{recorded}", "-o", "{recorded}"], "exists already"),
     "gdb": (["replay", "{recorded}", "--gdb", "1234"], "--gdb is not there yet"),
     "bench": (["bench"], "not there yet"),
     "unknown command": (["rewind"], "No such command"),

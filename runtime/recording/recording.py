@@ -17,6 +17,7 @@ from runtime.recording.checkpoints import Checkpoints, CheckpointWriter
 from runtime.recording.errors import RecordingError
 from runtime.recording.files import read_file, read_json, write_atomic, write_json
 from runtime.recording.log import Log, LogWriter
+from runtime.recording.packed import Unpacked
 from runtime.recording.pages import PageReader, PageWriter
 
 #: Version of the format. A reader refuses newer ones; what an older one meant is listed in its ``quirks``.
@@ -82,7 +83,10 @@ class Recording:
     """A recording, opened for reading. RecordingError if it is none, or damaged; one cut short opens up to its cut."""
 
     def __init__(self, path: Path, children: tuple[Path, ...] = ()):
-        self.path = self.given = path
+        #: Where the user has it: a directory, or a packed recording, which is unpacked in ``path``.
+        self.given = path
+        self._unpacked = Unpacked(path) if path.is_file() else None
+        self.path = path = self._unpacked.directory if self._unpacked else path
         if not (path / MANIFEST).is_file():
             what = "is not a recording (it has no manifest.json)" if path.exists() else "does not exist"
             raise RecordingError(f"{path} {what}")
@@ -142,9 +146,9 @@ class Recording:
     def check_within(self, icount: int) -> None:
         """RecordingError if the recording does not have ``icount``."""
         if icount < self.begin:
-            raise RecordingError(f"{self.path} is a piece that begins at instruction {self.begin}, not at {icount}")
+            raise RecordingError(f"{self.given} is a piece that begins at instruction {self.begin}, not at {icount}")
         if icount > self.icount:
-            raise RecordingError(f"{self.path} ends at instruction {self.icount}, there is no instruction {icount}")
+            raise RecordingError(f"{self.given} ends at instruction {self.icount}, there is no instruction {icount}")
 
     def size(self) -> dict[str, int]:
         """Bytes on disk by part: log, checkpoints (pages included), images, total."""
@@ -160,7 +164,7 @@ class Recording:
         """What ``jitrr info --json`` prints."""
         machine, size = self.manifest["machine"], self.size()
         return {
-            "path": str(self.path), "format": self.manifest["format"], "icount": self.icount,
+            "path": str(self.given), "format": self.manifest["format"], "icount": self.icount,
             "arch": machine["arch"], "machine": machine["machine"], "memory": machine["memory"],
             "shift": machine["shift"], "append": machine["append"], "events": len(self.log.events),
             "digests": len(self.log.digests), "checkpoints": len(self.checkpoints.icounts), "bytes": size["total"],

@@ -131,6 +131,10 @@ class Replay:
         """How many events of the log came before this state."""
         return sum(self._border.position)
 
+    def page_map(self) -> np.ndarray:
+        """The hashes of all pages now, (npages, 2) uint64."""
+        return self._table().copy()
+
     def go_live(self, border: LiveBorder) -> PageHashes:
         """The machine leaves the recording: from here on it is behind ``border``, and not this replay's to run. Returns
         the hashes of its pages, for whoever goes on with it."""

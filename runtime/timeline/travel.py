@@ -166,7 +166,7 @@ class Travel:
 
     def run_back(self, until: int = 0) -> Arrival:
         """Backward to the last hit of a point before this position, to ``until`` or to the beginning."""
-        return self._guarded(lambda: self._run_back(until))
+        return self._guarded(lambda: self._run_back(max(until, self.recording.begin)))
 
     def _guarded(self, motion: Callable[[], Arrival]) -> Arrival:
         try:
@@ -188,7 +188,7 @@ class Travel:
         if icount == self.end:
             message = f"{self.recording.reason}{': ' * bool(self.recording.message)}{self.recording.message}"
             return Arrival(icount, "end", message=message)
-        return Arrival(icount, "reached" if icount else "begin")
+        return Arrival(icount, "begin" if icount == self.recording.begin else "reached")
 
     def _step(self, count: int) -> Arrival:
         self._within = False
@@ -216,7 +216,7 @@ class Travel:
 
     def _back(self, count: int) -> Arrival:
         for _ in range(count):
-            if self.icount == 0 and not self._within:
+            if self.icount == self.recording.begin and not self._within:
                 break
             self._back_once()
         return self._arrived(self.icount)
@@ -225,13 +225,13 @@ class Travel:
         if self._within:
             pc = self.pc
             self._seek(self.icount)
-            if self.pc != pc or self.icount == 0:
+            if self.pc != pc or self.icount == self.recording.begin:
                 return
         self._seek(self.icount - 1)
         machine, reach = self.machine, 1
         while machine.halted and machine.halted_at is None:  # the checkpoint is of a halted processor, too
             here = self.icount
-            self._seek(max(0, here - reach))
+            self._seek(max(self.recording.begin, here - reach))
             if not machine.halted:
                 self.replay.advance(here)
             reach *= 16

@@ -1,0 +1,138 @@
+"""Writing a recording, or a piece of one, as a recording of its own that needs no other. docs/format.md, "Pieces"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from runtime.recording.checkpoints import Saved, checkpoint_path
+from runtime.recording.digest import ZERO_HASH, hash_rows
+from runtime.recording.errors import RecordingError
+from runtime.recording.files import write_atomic, write_json
+from runtime.recording.log import Digest, Log, LogWriter
+from runtime.recording.pages import FRAME_PAGES, pack_frame
+from runtime.recording.recording import FORMAT, LOG, MANIFEST, Recording, store_images, write_closed
+
+#: How a piece ends whose recording goes on.
+TRIMMED = "trimmed"
+#: zstd's level for pages: they are written once, without hurry.
+_LEVEL = 6
+_BATCH = 10_000  # events
+_SLICE = 256 * FRAME_PAGES  # pages in memory at a time
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A state at which a piece begins or ends: ``saved`` has all but its pages, ``table`` their hashes, ``pages`` the
+    content of those that the recording does not have."""
+
+    saved: Saved
+    table: np.ndarray
+    pages: dict[bytes, bytes] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> Digest:
+        """As logged."""
+        return Digest(self.saved.icount, self.saved.digest)
+
+
+def write_whole(recording: Recording, path: Path) -> None:
+    """All of ``recording``, its parents' parts too, as the directory ``path``."""
+    write_piece(recording, path, Edge(*recording.checkpoints.load(recording.begin)))
+
+
+def write_piece(recording: Recording, path: Path, begin: Edge, end: Edge | None = None) -> None:
+    """What ``recording`` has from ``begin`` to ``end`` (or its own end), as the directory ``path``; RecordingError if it
+    cannot be written."""
+    try:
+        path.mkdir()
+        store_images(path, recording.config())
+        _write_log(recording, path / LOG, begin, end)
+        _write_checkpoints(recording, path, begin, recording.icount if end is None else end.saved.icount)
+        manifest = {key: value for key, value in recording.manifest.items() if key not in ("parent", "begin")}
+        if begin.saved.icount:
+            manifest["begin"] = begin.saved.icount
+        write_json(path / MANIFEST, manifest | {"format": FORMAT})
+        write_closed(path, recording.icount if end is None else end.saved.icount)
+    except FileExistsError:
+        raise RecordingError(f"{path} exists already") from None
+    except OSError as error:
+        raise RecordingError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _power_on(recording: Recording) -> int:
+    """How many events come from switching the machine on, which every replay begins with."""
+    return recording.checkpoints.load(recording.begin)[0].events
+
+
+def _write_log(recording: Recording, path: Path, begin: Edge, end: Edge | None) -> None:
+    log: Log = recording.log
+    last = recording.icount if end is None else end.saved.icount
+    events = log.events[: _power_on(recording)] + log.events[begin.saved.events : end.saved.events if end else None]
+    digests = {digest.icount: digest for digest in log.digests if begin.saved.icount <= digest.icount <= last}
+    for edge in (begin, end):
+        if edge is not None:
+            digests.setdefault(edge.saved.icount, edge.digest)
+    writer = LogWriter(path)
+    ahead = iter([*(digests[icount] for icount in sorted(digests)), None])
+    digest = next(ahead)
+    for at in range(0, len(events), _BATCH):
+        batch = events[at : at + _BATCH]
+        for event in batch:
+            writer.event(*event)
+        while digest is not None and digest.icount <= batch[-1].icount:
+            writer.digest(*digest)
+            digest = next(ahead)
+        writer.flush(max(begin.saved.icount, batch[-1].icount))
+    while digest is not None:
+        writer.digest(*digest)
+        digest = next(ahead)
+    whole = last == recording.icount
+    reason, message = (recording.reason, recording.message) if whole else (TRIMMED, "")
+    writer.flush(last, {"reason": reason, "message": message})
+    writer.close()
+
+
+def _edges(recording: Recording, begin: Edge, last: int) -> Iterator[Edge]:
+    yield begin
+    for icount in recording.checkpoints.icounts:
+        if begin.saved.icount < icount <= last:
+            yield Edge(*recording.checkpoints.load(icount))
+
+
+def _write_checkpoints(recording: Recording, path: Path, begin: Edge, last: int) -> None:
+    folder = path / "checkpoints"
+    folder.mkdir()
+    (path / "pages").mkdir()
+    earlier = begin.saved.events - _power_on(recording)
+    known = {ZERO_HASH}
+    before = Edge(replace(begin.saved, icount=-1), np.tile(hash_rows(ZERO_HASH), (begin.saved.npages, 1)))
+    with (path / "pages" / f"{0:08}.pack").open("xb") as pack:
+        for edge in _edges(recording, begin, last):
+            pages = np.flatnonzero((edge.table != before.table).any(axis=1)).astype(np.int32)
+            hashes = edge.table[pages].tobytes()
+            names = [name for at in range(0, len(hashes), 16) if (name := hashes[at : at + 16]) not in known]
+            fresh = list(dict.fromkeys(names))
+            known.update(fresh)
+            for frame in _frames(recording, edge, fresh):
+                pack.write(frame)
+            saved = replace(
+                edge.saved, parent=before.saved.icount, events=edge.saved.events - earlier,
+                run_ms=edge.saved.run_ms - begin.saved.run_ms, pages=pages.tobytes(), hashes=hashes,
+            )  # fmt: skip
+            write_atomic(checkpoint_path(folder, saved.icount), saved.encode())
+            before = edge
+
+
+def _frames(recording: Recording, edge: Edge, names: list[bytes]) -> Iterator[bytes]:
+    """The pages of ``names``, in this order, as frames of a pack."""
+    for at in range(0, len(names), _SLICE):
+        part = names[at : at + _SLICE]
+        content = {name: edge.pages[name] for name in part if name in edge.pages}
+        content.update(recording.pages.fetch((name, name) for name in part if name not in content))  # type: ignore
+        for first, behind in pairwise([*range(0, len(part), FRAME_PAGES), len(part)]):
+            yield pack_frame([(name, content[name]) for name in part[first:behind]], _LEVEL)
