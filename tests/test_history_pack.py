@@ -98,7 +98,7 @@ def test_only_pages_that_checkpoints_need_are_packed(whole, tmp_path):
         saved = recording.checkpoints.load(icount)[0]
         assert saved.parent >= 0
     pack(recording, tmp_path / "a.jrrz")
-    needed = set()
+    needed: set[bytes] = set()
     for icount in recording.checkpoints.icounts:
         needed.update(row.tobytes() for row in recording.checkpoints.load(icount)[1])
     stored = [name for *_, names in _frames(Recording(tmp_path / "a.jrrz")) for name in names]

@@ -29,8 +29,8 @@ _CHUNK = 1 << 20
 
 
 def archive(directory: Path, path: Path) -> None:
-    """Write the recording in ``directory`` as the file ``path``: sorted and with a fixed date, so that the same recording
-    gives the same bytes."""
+    """Write the recording in ``directory`` as the file ``path``: sorted and with a fixed date, the same bytes for the
+    same recording."""
     with zipfile.ZipFile(path, "x") as packed:
         for name in sorted(str(file.relative_to(directory)) for file in directory.rglob("*") if file.is_file()):
             member = zipfile.ZipInfo(name, _DATE)

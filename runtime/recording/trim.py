@@ -46,8 +46,8 @@ def write_whole(recording: Recording, path: Path) -> None:
 
 
 def write_piece(recording: Recording, path: Path, begin: Edge, end: Edge | None = None) -> None:
-    """What ``recording`` has from ``begin`` to ``end`` (or its own end), as the directory ``path``; RecordingError if it
-    cannot be written."""
+    """What ``recording`` has from ``begin`` to ``end`` (or its own end), as the directory ``path``. RecordingError if
+    it cannot be written."""
     try:
         path.mkdir()
         store_images(path, recording.config())

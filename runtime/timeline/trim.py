@@ -19,7 +19,7 @@ from runtime.timeline.watch import Watch
 
 def trim(recording: Recording, begin: int, end: int, path: Path, *, tier: str = "auto", watch: Watch | None = None,
          progress: Progress | None = None, factory: Factory | None = None) -> None:  # fmt: skip
-    """Write what ``recording`` has from instruction ``begin`` to ``end`` as the recording ``path``, which replays alone.
+    """Write what ``recording`` has from instruction ``begin`` to ``end`` as ``path``, a recording that replays alone.
     RecordingError if that cannot be."""
     for icount in (begin, end):
         recording.check_within(icount)
