@@ -7,28 +7,13 @@ significand whose highest bit is bit 62, and an exponent: significand * 2 ** (ex
 
 from __future__ import annotations
 
-from typing import Any
-
-from llvmlite import ir
-from numba import types
-
 from frontends.arm import state as st
 from frontends.arm.fpcodes import AHP, DN, DZC, FZ, IDC, IOC, IXC, OFC, RM, RMODE_AT, RN, RP, RZ, UFC
-from jitrr.engine.native import inner, intrinsic, ld64, lsr, st64, ult, umulh
+from jitrr.engine.native import clz, inner, ld64, lsr, st64, ult, umulh
 
 FPFLAGS = st.FPFLAGS
 #: What an operand is.
 ZERO, FINITE, INFINITE, QUIET, SIGNALLING = range(5)
-
-
-@intrinsic
-def clz(typingctx: Any, value: Any) -> Any:
-    """Leading zeros of a value that is not 0."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.ctlz(args[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.int64(types.int64), codegen
 
 
 @inner

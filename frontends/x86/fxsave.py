@@ -114,7 +114,8 @@ def build(mmu: SimpleNamespace) -> None:
         """MASKMOVQ and MASKMOVDQU: the bytes whose mask has its top bit set; all ``size`` bytes must be writable."""
         if reachable(cpu, address, size, WRITE):
             for i in range(size):
-                mask, value = (mask_low, low) if i < 8 else (mask_high, high)
+                mask = mask_low if i < 8 else mask_high
+                value = low if i < 8 else high
                 if (mask >> (8 * (i & 7))) & 0x80:
                     store_as(cpu, address + i, 1, (value >> (8 * (i & 7))) & 255, is_user(cpu))
         return finish(cpu)

@@ -122,7 +122,7 @@ def reserved_bits(entry, level, lma, nxe):
     """Whether an 8-byte entry has a reserved bit set. ``level`` 0: of a page table."""
     bits = RESERVED if lma else RESERVED | 0x7FF << 52
     if not nxe:
-        bits |= 1 << 63
+        bits |= -1 << 63
     if entry & PS:
         if level == 3:
             return True

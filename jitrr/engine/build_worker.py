@@ -12,8 +12,6 @@ import traceback
 from functools import cached_property
 from typing import Any
 
-import llvmlite.binding as llvm
-
 from jitrr.engine.codegen import compile_ir
 from jitrr.engine.frontends import load_frontend
 from jitrr.engine.interp import Part, generate
@@ -39,16 +37,13 @@ class Builder:
         return generate(self.frontend, self.indexes)
 
     def lower(self, first: int, end: int) -> list[str]:
-        """IR of a range of the functions."""
+        """IR of a range of the functions, in pieces."""
         return [text for item in list(FUNCTIONS.items())[first:end] for text in to_ir(*item)]
 
     def link(self, texts: list[str]) -> tuple[bytes, list[str]]:
         """Object and symbols of all helpers."""
-        module = llvm.parse_assembly(texts[0])
-        for text in texts[1:]:
-            module.link_in(llvm.parse_assembly(text))
         names = list(HELPERS)
-        return compile_ir(str(module), speed=1, keep=names), names
+        return compile_ir("\n".join(dict.fromkeys(texts)), speed=1, keep=names), names
 
     def interpret(self, number: int) -> tuple[bytes, list[str]]:
         """Object and symbols of a part of the interpreter."""

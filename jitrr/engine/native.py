@@ -1,25 +1,37 @@
 """Native helpers written in Python and compiled by numba: page walks, refills, descriptor loads, block building.
 
 A helper is a function over int64 values only that gives an int64; host memory is reached by ``ld*`` / ``st*`` on
-addresses. All arithmetic is signed 64 bit with wrap-around: compare unsigned with :func:`ult`, shift right logically
-with :func:`lsr`, and write constants above 2**63 as negative numbers. numba is imported only to build; the result is
-cached as an object.
+addresses. All arithmetic is signed 64 bit with wrap-around: compare unsigned with :data:`ult`, shift right logically
+with :data:`lsr`, and write constants above 2**63 as negative numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic as numba_intrinsic
+from jitrr.microops.emit import Text
 
-from jitrr.engine.lower import declaration
 
-I64 = ir.IntType(64)
-#: numba passes the first argument of an intrinsic itself, which type checkers cannot know.
-intrinsic: Any = numba_intrinsic
+@dataclass(frozen=True)
+class Function:
+    """What a helper, or a function of helpers, is to those that call it."""
+
+    symbol: str
+    arity: int
+
+    def __call__(self, *arguments: int) -> int:
+        raise TypeError(f"{self.symbol} is native code")
+
+
+@dataclass(frozen=True)
+class Intrinsic:
+    """A function of helpers that is a few instructions: ``body(text, *operands)`` emits them and gives the result (i64)."""
+
+    body: Callable[..., str]
+
+
 #: name -> Python function, in order of declaration.
 HELPERS: dict[str, Callable[..., int]] = {}
 #: Every function by its symbol: the helpers, and what only they use.
@@ -41,7 +53,7 @@ def inner(function: Callable[..., int]) -> Any:
 
 def _declared(symbol: str, function: Callable[..., int]) -> Any:
     FUNCTIONS[symbol] = function
-    return declaration(symbol, arity(function))
+    return Function(symbol, arity(function))
 
 
 def arity(function: Callable[..., int]) -> int:
@@ -49,97 +61,62 @@ def arity(function: Callable[..., int]) -> int:
     return function.__code__.co_argcount
 
 
-def _load(bits: int, signed: bool = False) -> Any:
-    @intrinsic
-    def load(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            ty = ir.IntType(bits)
-            value = builder.load(builder.inttoptr(args[0], ty.as_pointer()))
-            value.align = 1
-            if bits == 64:
-                return value
-            return builder.sext(value, I64) if signed else builder.zext(value, I64)
+def _load(bits: int, extend: str = "zext") -> Intrinsic:
+    def body(e: Text, address: str) -> str:
+        value = e.let(f"load i{bits}, ptr {_pointer(e, address)}, align 1")
+        return e.cast(extend, bits, value, 64)
 
-        return types.int64(types.int64), codegen
-
-    return load
+    return Intrinsic(body)
 
 
-def _store(bits: int) -> Any:
-    @intrinsic
-    def store(typingctx: Any, address: Any, value: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            ty = ir.IntType(bits)
-            narrow = args[1] if bits == 64 else builder.trunc(args[1], ty)
-            done = builder.store(narrow, builder.inttoptr(args[0], ty.as_pointer()))
-            done.align = 1
-            return ir.Constant(I64, 0)
+def _store(bits: int) -> Intrinsic:
+    def body(e: Text, address: str, value: str) -> str:
+        e.line(f" store i{bits} {e.trunc(64, value, bits)}, ptr {_pointer(e, address)}, align 1")
+        return "0"
 
-        return types.int64(types.int64, types.int64), codegen
+    return Intrinsic(body)
 
-    return store
+
+def _pointer(e: Text, address: str) -> str:
+    return e.let(f"inttoptr i64 {address} to ptr")
 
 
 ld8, ld16, ld32, ld64 = (_load(b) for b in (8, 16, 32, 64))
-lds8, lds16, lds32 = (_load(b, True) for b in (8, 16, 32))
+lds8, lds16, lds32 = (_load(b, "sext") for b in (8, 16, 32))
 st8, st16, st32, st64 = (_store(b) for b in (8, 16, 32, 64))
 
-
-@intrinsic
-def ult(typingctx: Any, a: Any, b: Any) -> Any:
-    """Unsigned a < b, as a bool."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.icmp_unsigned("<", args[0], args[1])
-
-    return types.boolean(types.int64, types.int64), codegen
+#: Unsigned a < b.
+ult = Intrinsic(lambda e, a, b: e.zext(1, e.icmp("ult", 64, a, b)))
+#: Logical shift right by 0..63.
+lsr = Intrinsic(lambda e, a, n: e.bin("lshr", 64, a, n))
+#: Leading zeros of a value that is not 0.
+clz = Intrinsic(lambda e, value: e.intrinsic("ctlz", 64, value, "i1 true"))
 
 
-@intrinsic
-def lsr(typingctx: Any, a: Any, n: Any) -> Any:
-    """Logical shift right by 0..63."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.lshr(args[0], args[1])
-
-    return types.int64(types.int64, types.int64), codegen
+def _umulh(e: Text, a: str, b: str) -> str:
+    product = e.let(f"mul i128 {e.zext(64, a, 128)}, {e.zext(64, b, 128)}")
+    return e.trunc(128, e.let(f"lshr i128 {product}, 64"), 64)
 
 
-def _umulh(typingctx: Any, a: Any, b: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        wide = ir.IntType(128)
-        product = builder.mul(builder.zext(args[0], wide), builder.zext(args[1], wide))
-        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), I64)
-
-    return types.int64(types.int64, types.int64), codegen
+#: Upper half of an unsigned product.
+umulh = Intrinsic(_umulh)
 
 
-umulh = intrinsic(_umulh)
+def _call4(e: Text, target: str, *arguments: str) -> str:
+    return e.let(f"call i64 {_pointer(e, target)}({', '.join(f'i64 {each}' for each in arguments)})")
 
 
-@intrinsic
-def call4(typingctx: Any, target: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Call the C function at address ``target`` with four int64; MXCSR is the host program's then (see host_call)."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        fnty = ir.FunctionType(I64, [I64] * 4)
-        return builder.call(builder.inttoptr(args[0], fnty.as_pointer()), args[1:])
-
-    return types.int64(*[types.int64] * 5), codegen
+#: Call the C function at address ``target`` with four int64; MXCSR is the host program's then (see host_call).
+call4 = Intrinsic(_call4)
 
 
-def _mxcsr(name: str) -> Any:
-    @intrinsic
-    def access(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
-            fnty = ir.FunctionType(ir.VoidType(), [pointer.type])
-            builder.call(builder.module.declare_intrinsic(f"llvm.x86.sse.{name}", fnty=fnty), [pointer])
-            return ir.Constant(I64, 0)
+def _mxcsr(name: str) -> Intrinsic:
+    def body(e: Text, address: str) -> str:
+        e.declare(f"llvm.x86.sse.{name}", "void", ["ptr"])
+        e.line(f" call void @llvm.x86.sse.{name}(ptr {_pointer(e, address)})")
+        return "0"
 
-        return types.int64(types.int64), codegen
-
-    return access
+    return Intrinsic(body)
 
 
 stmxcsr, ldmxcsr = _mxcsr("stmxcsr"), _mxcsr("ldmxcsr")

@@ -17,15 +17,12 @@ def llvm_type(bits: int) -> str:
     return "<2 x i64>" if bits == 128 else f"i{bits}"
 
 
-class Emit:
-    """Base of the two executors' emitters."""
+class Text:
+    """Lines of a function's IR, and arithmetic."""
 
-    def __init__(self, layout: Layout):
-        self.layout = layout
+    def __init__(self) -> None:
         self.lines: list[str] = []
         self.count = 0
-        #: What is statically known at this point (lazy flags recipes); cleared where control flow joins.
-        self.notes: dict[str, Any] = {}
 
     # -- text ---------------------------------------------------------------------------------------------------------
     def fresh(self) -> str:
@@ -78,7 +75,17 @@ class Emit:
     declarations: ClassVar[dict[str, str]] = {}  # shared: intrinsics used by any module
 
     def declare(self, name: str, result: str, args: list[str]) -> None:
-        Emit.declarations[name] = f"declare {result} @{name}({', '.join(args)})"
+        Text.declarations[name] = f"declare {result} @{name}({', '.join(args)})"
+
+
+class Emit(Text):
+    """Base of the two executors' emitters."""
+
+    def __init__(self, layout: Layout):
+        super().__init__()
+        self.layout = layout
+        #: What is statically known at this point (lazy flags recipes); cleared where control flow joins.
+        self.notes: dict[str, Any] = {}
 
     # -- state --------------------------------------------------------------------------------------------------------
     def pointer(self, offset: int) -> str:
