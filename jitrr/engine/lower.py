@@ -1,7 +1,7 @@
 """From one helper's Python function to LLVM IR: numba's front end, and behind it nothing of numba.
 
-numba reads a function's bytecode and gives a control flow graph of simple statements. Every helper takes and gives int64
-only, so nothing is left to find out about types: each variable is an ``i64``, truth is 0 or 1, and what is no number
+numba reads a function's bytecode and gives a control flow graph of simple statements. Helpers take and give int64 only,
+so nothing is left to find out about types: each variable is an ``i64``, truth is 0 or 1, and what is no number
 (functions, modules, tuples, ranges) must be known when the helper is lowered. Arithmetic wraps around. Imported only to
 build.
 """

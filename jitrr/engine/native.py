@@ -14,20 +14,23 @@ from typing import Any
 from jitrr.microops.emit import Text
 
 
+class _Native:
+    def __call__(self, *arguments: int) -> int:
+        raise TypeError(f"{self} is called by native code only")
+
+
 @dataclass(frozen=True)
-class Function:
+class Function(_Native):
     """What a helper, or a function of helpers, is to those that call it."""
 
     symbol: str
     arity: int
 
-    def __call__(self, *arguments: int) -> int:
-        raise TypeError(f"{self.symbol} is native code")
-
 
 @dataclass(frozen=True)
-class Intrinsic:
-    """A function of helpers that is a few instructions: ``body(text, *operands)`` emits them and gives the result (i64)."""
+class Intrinsic(_Native):
+    """A function of helpers that is a few instructions: ``body(text, *operands)`` emits them and gives the result (i64)
+    of each call."""
 
     body: Callable[..., str]
 
