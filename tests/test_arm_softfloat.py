@@ -21,8 +21,6 @@ MODES = [
 @pytest.fixture(scope="module")
 def helpers() -> dict[str, Callable[..., int]]:
     """The compiled helpers, each called with a CPU block of its own kind (``block``)."""
-    import llvmlite.binding as llvm
-
     import frontends.arm.softconvert as soft  # noqa: F401
     from jitrr.engine.codegen import Linker, compile_ir
     from jitrr.engine.lower import to_ir
@@ -30,12 +28,9 @@ def helpers() -> dict[str, Callable[..., int]]:
 
     mine = {s: f for s, f in FUNCTIONS.items() if f.__module__.startswith("frontends.arm.soft")}
     texts = [text for item in mine.items() for text in to_ir(*item)]
-    module = llvm.parse_assembly(texts[0])
-    for text in texts[1:]:
-        module.link_in(llvm.parse_assembly(text))
     names = [name for name in HELPERS if name in mine]
     linker = Linker()
-    addresses = linker.load(compile_ir(str(module), keep=names), names)
+    addresses = linker.load(compile_ir("\n".join(dict.fromkeys(texts)), keep=names), names)
     made: dict[str, Any] = {"linker": linker}
     for name in names:
         made[name] = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arity(HELPERS[name]))(addresses[name])

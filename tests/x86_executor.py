@@ -8,6 +8,7 @@ exception.
 from __future__ import annotations
 
 import struct
+from array import array
 
 from oracle.state import PAGE, Fault, X86State, layout
 
@@ -26,7 +27,8 @@ MASK64 = (1 << 64) - 1
 CS64, CS32, DATA = (0x33, 0xA0FB), (0x23, 0xC0FB), (0x2B, 0xC0F3)
 _ERROR_VECTORS = {8, 10, 11, 12, 13, 14, 17, 21}
 _ARITH = 0x8D5
-_POISON = memoryview(struct.pack("<32Q", *(0xBAD0_0000_DEAD_0001 * n & MASK64 for n in range(1, 33)))).cast("Q")
+_SCRATCH = slice(st.T // 8, st.V // 8 + 16)
+_POISON = array("Q", [0xBAD0_0000_DEAD_0001 * n & MASK64 for n in range(1, 1 + _SCRATCH.stop - _SCRATCH.start)])
 
 
 class EngineExecutor:
@@ -111,7 +113,7 @@ class EngineExecutor:
             self._compile()
         cold = self._step(state, mode)
         self._put(state, mode)
-        self.words[st.T // 8 : st.V // 8 + 16] = _POISON
+        self.words[_SCRATCH] = memoryview(_POISON)
         warm = self._step(state, mode)
         if cold != warm:
             raise AssertionError(f"{cold[1]} with an empty TLB, {warm[1]} with a full one: {cold[0]} and {warm[0]}")
@@ -122,7 +124,7 @@ class EngineExecutor:
         to the next."""
         self._put_code(state.rip, code)
         self._put(state, mode)
-        self.words[st.T // 8 : st.V // 8 + 16] = _POISON
+        self.words[_SCRATCH] = memoryview(_POISON)
         self.engine.set_icount(0)
 
     def go_on(self, state: X86State, icount: int, mode: int) -> tuple[X86State, Fault | None]:
