@@ -81,6 +81,7 @@ class Machine(Protocol):
     """A whole machine: processor, RAM, devices, at one instruction count."""
 
     ram: memoryview  # all of guest RAM, writable, bytes
+    halted_at: int | None  # the icount at which the processor halted, while it is halted and that is known
 
     @property
     def icount(self) -> int:

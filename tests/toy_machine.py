@@ -36,6 +36,7 @@ class ToyMachine:
         self.clock.read_icount = border.read_icount = lambda: self.icount
         self.clock.on_arm = border.on_schedule = self._shorten
         self.timer = self.clock.timer("tick", self._tick)
+        self.halted_at: int | None = None
         self.ticks, self.halted, self.x = 0, False, 0x9E3779B97F4A7C15
         if config.kernel is not None:
             self._store(0, config.kernel.data)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_right
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +12,12 @@ import numpy as np
 from runtime.borders.console import ConsoleOutput
 from runtime.borders.exchange import Exchange
 from runtime.borders.replayer import Replayer
-from runtime.device import State
 from runtime.machine_api import Stop, StopReason
 from runtime.recording.digest import PAGE, PageHashes, decode_state, differing, encode_state, machine_digest
 from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.build import Factory, build
+from runtime.timeline.dense import DISTANCES, Kept, Place, nearest
 from runtime.timeline.progress import Progress
 from runtime.timeline.watch import Interrupted, Watch
 
@@ -24,24 +25,20 @@ if TYPE_CHECKING:
     from runtime.borders.live import LiveBorder
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A state to come back to: recorded, or kept in memory."""
-
-    icount: int
-    cpu: bytes
-    devices: State
-    table: np.ndarray
-    position: tuple[int, int]
+#: Seconds of a long run after which a place is left, unless the recording has one there.
+_EVERY = 0.3
+#: Pages in which a place may differ from the checkpoint it is described by, before a nearer one is taken.
+_FAR = 4096
 
 
 class Replay:
-    """A machine under replay, at instruction ``icount``. Divergence when it leaves the recorded course."""
+    """A machine under replay, at instruction ``icount``. Divergence when it leaves the recorded course. ``dense``:
+    leave temporary checkpoints on the way, for somebody who moves about (runtime.timeline.dense)."""
 
     def __init__(self, recording: Recording, *, tier: str = "auto", console: ConsoleOutput | None = None,
                  verify: bool = True, watch: Watch | None = None, progress: Progress | None = None,
-                 factory: Factory | None = None):  # fmt: skip
-        self.recording = recording
+                 factory: Factory | None = None, dense: bool = False):  # fmt: skip
+        self.recording, self._dense = recording, dense
         self._border = Replayer(recording.log.events, console)
         self._watch, self._progress = watch or Watch(), progress
         self._front = Exchange(self._border)
@@ -51,11 +48,11 @@ class Replay:
         self._digest_icounts = [digest.icount for digest in self._digests]
         #: The last icount whose digest was the recorded one.
         self.verified = 0
-        self._kept: dict[int, _Place] = {}
-        self._kept_pages: dict[bytes, bytes] = {}
         self._hashes = PageHashes(len(self.machine.ram) // PAGE)
-        #: A page map whose pages are all to be had: recorded, or kept.
-        self._came_from = PageHashes(len(self._hashes.table)).table
+        self._kept = Kept(recording.pages)
+        self._recorded = lru_cache(4)(self._load)
+        self._base = recording.begin
+        self._marked = (time.monotonic(), self.icount)
         self._begin()
 
     @property
@@ -79,18 +76,34 @@ class Replay:
 
     def places(self) -> list[int]:
         """Where there are checkpoints, recorded or temporary, ascending."""
-        return sorted({*self.recording.checkpoints.icounts, *self._kept})
+        return sorted({*self.recording.checkpoints.icounts, *self._kept.icounts})
 
     def seek(self, icount: int, afresh: bool = False) -> None:
         """Go to exactly ``icount``, by way of the nearest checkpoint at or before it unless the machine is nearer.
         ``afresh``: even if it is there already."""
         self.recording.check_within(icount)
-        recorded = self.recording.checkpoints.icounts
-        best = max([recorded[bisect_right(recorded, icount) - 1], *(at for at in self._kept if at <= icount)])
+        best = self._nearest(icount)
         if not best <= self.icount <= icount or self._border.failed or (afresh and self.icount == icount):
-            self._restore(self._kept.get(best) or self._recorded(best))
+            self._restore(self._place(best))
             self.verified = best
+        if self._dense:
+            for distance in DISTANCES:
+                self._leave_place(icount - distance, distance)
         self.run_to(icount)
+
+    def _nearest(self, icount: int) -> int:
+        """Where the last place at or before ``icount`` is."""
+        return max(nearest(self.recording.checkpoints.icounts, icount), nearest(self._kept.icounts, icount))
+
+    def _place(self, icount: int) -> Place:
+        return self._kept[icount] if icount in self._kept else self._recorded(icount)
+
+    def _leave_place(self, icount: int, distance: int) -> None:
+        """On the way to a position ``distance`` behind ``icount``: go there and keep it, if it helps."""
+        if self.icount < icount and icount - self._nearest(icount) > distance // 2:
+            self.run_to(icount)
+            self.keep()
+            self._kept.thin(icount)
 
     def finish(self) -> None:
         """Run to the end of the recording; a crash of the guest has to happen again."""
@@ -107,14 +120,14 @@ class Replay:
 
     def keep(self) -> None:
         """Make this state a temporary checkpoint, in memory."""
-        machine, table = self.machine, self._table().copy()
-        for page in differing(table, self._came_from).tolist():
-            name = table[page].tobytes()
-            if name not in self._kept_pages and name not in self.recording.pages:
-                self._kept_pages[name] = bytes(machine.ram[page * PAGE : page * PAGE + PAGE])
-        self._came_from = table
-        devices = decode_state(encode_state(machine.device_state()))
-        self._kept[self.icount] = _Place(self.icount, machine.cpu_state(), devices, table, self._border.position)
+        machine, table, base = self.machine, self._table(), self._recorded(self._base).base
+        pages = differing(table, base)
+        if len(pages) > _FAR and (near := nearest(self.recording.checkpoints.icounts, self.icount)) != self._base:
+            self._base, base = near, self._recorded(near).base
+            pages = differing(table, base)
+        place = Place(self.icount, machine.cpu_state(), encode_state(machine.device_state()), base,
+                      self._border.position, pages, table[pages], machine.halted_at)  # fmt: skip
+        self._kept.add(place, machine.ram)
 
     def return_to(self, icount: int) -> None:
         """Back to the temporary checkpoint at ``icount``."""
@@ -122,9 +135,7 @@ class Replay:
 
     def forget(self) -> None:
         """Drop the temporary checkpoints."""
-        self._kept.clear()
-        self._kept_pages.clear()
-        self._came_from = PageHashes(len(self._hashes.table)).table
+        self._kept.forget()
 
     @property
     def events(self) -> int:
@@ -154,41 +165,49 @@ class Replay:
         if self._border.position != first.position or self.digest() != self._digest_of(first):
             self._restore(first)
 
-    def _digest_of(self, place: _Place) -> bytes:
-        return machine_digest(place.cpu, encode_state(place.devices), place.table)
+    def _digest_of(self, place: Place) -> bytes:
+        return machine_digest(place.cpu, place.devices, place.table())
 
-    def _recorded(self, icount: int) -> _Place:
+    def _load(self, icount: int) -> Place:
+        """The recorded checkpoint at ``icount``."""
         saved, table = self.recording.checkpoints.load(icount)
         if len(table) != len(self._hashes.table):
             raise RecordingError(f"the checkpoint at {icount} is of a machine with other memory")
-        position = self._border.position_after(saved.events)
-        return _Place(icount, saved.cpu, decode_state(saved.devices), table, position)
+        position, none = self._border.position_after(saved.events), np.empty(0, np.int64)
+        return Place(icount, saved.cpu, saved.devices, table, position, none, table[none])
 
-    def _restore(self, place: _Place) -> None:
-        machine, table = self.machine, self._table()
-        pages = differing(table, place.table)
-        ram = machine.ram
-        missing = []
-        for page in pages.tolist():
-            name = place.table[page].tobytes()
-            if name in self._kept_pages:
-                ram[page * PAGE : page * PAGE + PAGE] = self._kept_pages[name]
-            else:
-                missing.append((page, name))
-        for page, content in self.recording.pages.fetch(missing):
-            ram[page * PAGE : page * PAGE + PAGE] = content
-        machine.ram_replaced(pages)
-        table[pages] = place.table[pages]
-        self._came_from = place.table
+    def _restore(self, place: Place) -> None:
+        machine, table, wanted = self.machine, self._table(), place.table()
+        pages = differing(table, wanted)
+        self._write_pages(pages, wanted)
+        table[pages] = wanted[pages]
+        self._kept.came_from(wanted)
+        if place.icount not in self._kept:
+            self._base = place.icount
         try:
             machine.restore_cpu(place.cpu, place.icount)
-            machine.restore_devices(place.devices)
+            machine.restore_devices(decode_state(place.devices))
         except (ValueError, KeyError) as error:
             what = f"{self.recording.path}: the checkpoint at {place.icount} is of another version of jitrr"
             raise RecordingError(f"{what} ({error})") from error
         self._border.position = place.position
-        if machine.cpu_state() != place.cpu or encode_state(machine.device_state()) != encode_state(place.devices):
+        if machine.cpu_state() != place.cpu or encode_state(machine.device_state()) != place.devices:
             raise Divergence(place.icount, "the machine is not in the checkpoint's state after it was restored")
+        machine.halted_at = place.halted_at
+        self._marked = (time.monotonic(), self.icount)
+
+    def _write_pages(self, pages: np.ndarray, wanted: np.ndarray) -> None:
+        """Give ``pages`` of RAM the contents that the page map ``wanted`` says."""
+        ram, elsewhere = self.machine.ram, []
+        for page, name in zip(pages.tolist(), map(bytes, wanted[pages].view(np.uint8)), strict=True):
+            content = self._kept.page(name)
+            if content is None:
+                elsewhere.append((page, name))
+            else:
+                ram[page * PAGE : page * PAGE + PAGE] = content
+        for page, stored in self.recording.pages.fetch(elsewhere):
+            ram[page * PAGE : page * PAGE + PAGE] = stored
+        self.machine.ram_replaced(pages)
 
     def _table(self) -> np.ndarray:
         self._hashes.update(self.machine.ram, self.machine.take_dirty_pages())
@@ -205,8 +224,10 @@ class Replay:
             stop = self.machine.run_to(icount)
             if self._border.failed:
                 raise self._border.failed
-            if stop.reason is StopReason.INTERRUPTED and (reason := self._watch.reason()):
-                raise Interrupted(f"{reason} at instruction {stop.icount}")
+            if stop.reason is StopReason.INTERRUPTED:
+                if reason := self._watch.reason():
+                    raise Interrupted(f"{reason} at instruction {stop.icount}")
+                self._mark(stop.icount)
             if stop.reason in (StopReason.REACHED, StopReason.BREAKPOINT, StopReason.WATCHPOINT):
                 return stop
             if stop.icount >= icount:
@@ -218,4 +239,11 @@ class Replay:
     def _poll(self, icount: int) -> bool:
         if self._progress:
             self._progress.update(icount)
-        return self._watch.reason() is not None
+        return self._watch.reason() is not None or (self._dense and time.monotonic() >= self._marked[0] + _EVERY)
+
+    def _mark(self, icount: int) -> None:
+        """In a long run: see that going back from here will not be one."""
+        if self._dense and self._nearest(icount) <= self._marked[1]:
+            self.keep()
+            self._kept.thin(icount)
+        self._marked = (time.monotonic(), icount)

@@ -90,7 +90,8 @@ class Travel:
         #: Asked every few ms of wall time during a motion; True ends it.
         self.interrupt: Callable[[], bool] = lambda: False
         self._outside = _Outside(watch, lambda: self.interrupt())
-        self.replay = Replay(recording, tier=tier, console=console, verify=verify, watch=self._outside, factory=factory)
+        self.replay = Replay(recording, tier=tier, console=console, verify=verify, watch=self._outside,
+                             factory=factory, dense=True)  # fmt: skip
         machine = self.replay.machine
         assert isinstance(machine, BoardMachine)
         self.machine = machine
