@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from bisect import bisect_right
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -59,18 +60,37 @@ def places(recording: Recording, rng: random.Random, count: int) -> list[int]:
     return sorted(at for at in chosen if 0 <= at <= recording.icount)
 
 
-class Walk:
-    """A replay from the beginning to the end: ``digests`` at places on the way, ``regions`` put in place, and how many
-    of them had to be ``compiled``."""
+def stretches(recording: Recording, rng: random.Random, count: int, length: int) -> list[int]:
+    """Icounts to look at in a long recording: ``count`` stretches of ``length`` instructions, each behind a checkpoint,
+    the last ones that have input from outside among them; both ends, random places and those around its events."""
+    starts, events = recording.checkpoints.icounts, [event.icount for event in recording.log.events]
+    before = {starts[bisect_right(starts, icount) - 1] for icount in events[-2:]}
+    chosen: set[int] = set()
+    for start in before | set(rng.sample(starts, count - len(before))):
+        end = min(start + length, recording.icount)
+        chosen.update((start, end, *(rng.randint(start, end) for _ in range(3))))
+        within = [icount for icount in events if start < icount < end]
+        for icount in rng.sample(within, min(len(within), 2)):
+            chosen.update((icount - 1, icount, icount + 1))
+    return sorted(chosen)
 
-    def __init__(self, recording: Recording, at: list[int], tier: str, thresholds: Thresholds = None):
+
+class Walk:
+    """A replay from the beginning to the end, or with ``seeking`` only of what lies between the places and the
+    checkpoints before them: ``digests`` at places on the way, ``regions`` put in place, and how many of them had to be
+    ``compiled``."""
+
+    def __init__(
+        self, recording: Recording, at: list[int], tier: str, thresholds: Thresholds = None, *, seeking: bool = False
+    ):
         replay = Replay(recording, tier=tier, factory=partial(make_machine, thresholds=thresholds))
         try:
             self.digests = {}
             for icount in at:
-                replay.run_to(icount)
+                (replay.seek if seeking else replay.run_to)(icount)
                 self.digests[icount] = replay.digest()
-            replay.finish()
+            if not seeking:
+                replay.finish()
             self.verified = replay.verified
             engine = cast(Any, replay.machine).engine
             self.regions = engine.counters["regions"]
