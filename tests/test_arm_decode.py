@@ -12,60 +12,63 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import frontends.arm.table  # noqa: F401  (declares the rows)
+from frontends.arm import agreement
+from frontends.arm import decode as decoding
 from frontends.arm import state as st
-from frontends.arm.decode import code_of, decoder, lift
-from frontends.arm.patterns import A32, PATTERNS, T32, Pattern, find
+from frontends.arm.agreement import FAULTS, agree
+from frontends.arm.decode import code_of, decode, describe_missing, lift
+from frontends.arm.patterns import A32, PATTERNS, T32, Pattern, encoding, find
 from jitrr.microops.table import TABLE
 
-#: Encodings for which Capstone has no name, at least with some operands: hints that are not allocated, SSAT by a shift
-#: of 32 to the right, PLDW with SP, VLDM of one register or of many, S registers whose number is odd.
-NOT_IN_CAPSTONE = {
-    "hint",
-    "hint_reg",
-    "ssat",
-    "usat",
-    "pldw",
-    "pldw_imm8",
-    "pldw_reg",
-    "vldm",
-    "vldm_db",
-    "vstm",
-    "vstm_db",
-}
-#: Instructions that have another's name there, at least with some operands.
-OTHER_NAMES = {"wfe": "hint", "wfi": "hint", "cps_narrow": "cps", "vmov_to_lane": "fmdhr"}
-#: What Capstone decodes besides: coprocessors that are not there, ARMv8 and its extensions. Undefined here.
-NOT_ANNOUNCED = """
-swp swpb cdp cdp2 ldc ldcl ldc2 ldc2l stc stcl stc2 stc2l mcr mcr2 mrc mrc2 mcrr mcrr2 mrrc mrrc2 hvc smc
-lda ldab ldah ldaex ldaexb ldaexd ldaexh stl stlb stlh stlex stlexb stlexd stlexh crc32b crc32h crc32w crc32cb
-crc32ch crc32cw hlt sevl setpan esb csdb tsb dcps1 dcps2 dcps3 eret mrs msr bxns blxns sg ttt tt tta ttat
-vseleq vselge vselgt vselvs vmaxnm vminnm vcvta vcvtm vcvtn vcvtp vcvtr vrinta vrintm vrintn vrintp vrintr vrintx
-vrintz vcmla vcadd vsdot vudot vfmal vfmsl vmovx vins vqrdmlah vqrdmlsh vjcvt vlldm vlstm aesd aese aesimc aesmc
-sha1c sha1h sha1m sha1p sha1su0 sha1su1 sha256h sha256h2 sha256su0 sha256su1 vmull
-"""
 
-
-def named(pattern: Pattern, word: int) -> str:
+def name_of(pattern: Pattern, word: int) -> str:
     """Capstone's name of an instruction, or "" where it has none of that size."""
-    cs = decoder(pattern.isa == T32)
-    code = code_of(word, pattern.bits, pattern.isa == T32)
-    found = next(cs.disasm(code, 0, 1), None)
-    return cs.insn_name(found.id) if found is not None and found.size == len(code) else ""
+    return decode(code_of(word, pattern.bits, pattern.isa == T32), pattern.isa == T32)[0]
 
 
 @pytest.mark.parametrize("isa", [A32, T32])
-def test_capstone_decodes_what_the_table_has(isa: str) -> None:
+def test_capstone_and_the_table_agree(isa: str) -> None:
     rng, wrong = Random(1), []
     for pattern in PATTERNS:
-        if pattern.isa != isa:
-            continue
-        for _ in range(20):
-            word = pattern.random(rng)
-            name = named(pattern, word)
-            known = {*pattern.capstone, OTHER_NAMES.get(pattern.name)}
-            if name not in known and not (name == "" and pattern.name in NOT_IN_CAPSTONE):
+        for word in (pattern.random(rng) for _ in range(20) if pattern.isa == isa):
+            name = name_of(pattern, word)
+            if not agree(pattern, word, name):
                 wrong.append(f"{pattern.name} {word:#x}: {name or 'nothing'}, not {sorted(pattern.capstone)}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(("isa", "row"), FAULTS)
+def test_each_written_fault_is_one(isa: str, row: str) -> None:
+    """In every instruction that it is said of, and in no other of the row."""
+    rng, fault, seen = Random(5), FAULTS[isa, row], 0
+    for pattern in (pattern for pattern in PATTERNS if (pattern.isa, pattern.name) == (isa, row)):
+        for word in (pattern.random(rng) for _ in range(200)):
+            faulty = bool(fault.when(pattern.extract(word)))
+            assert (name_of(pattern, word) == fault.says) == faulty, hex(word)
+            seen += faulty
+    assert seen
+
+
+@pytest.mark.parametrize(("isa", "mode"), [(A32, 0), (T32, st.MODE_THUMB)])
+def test_a_disagreement_is_not_lifted(isa: str, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that lifts another's instructions: the guest stops there, with a report that has both names."""
+    wrong = encoding(isa, "1110 0001 1010 dddd" if mode else "1110 0001 1010 0000 dddd 0000 0000 mmmm", "bkpt_wrong")
+    word = wrong.encode(d=2)
+    monkeypatch.setattr(decoding, "row_of", lambda *instruction: wrong)
+    code = code_of(word, wrong.bits, bool(mode))
+    template = lift(code, mode)
+    assert [uop.name for uop in template.uops] == ["missing"] and template.ends
+    said = describe_missing(code, bool(mode), 0)
+    assert said.endswith(f"Capstone decodes {name_of(wrong, word)}, the table bkpt_wrong") and code.hex(" ") in said
+
+
+def test_what_is_announced_nowhere_is_undefined_and_else_a_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instruction without a row: of an extension that is known to be absent, then of none."""
+    swp = code_of(0xE1003091, 32, False)
+    assert decode(swp, False)[0] == "swp"
+    assert lift(swp, 0).uops[0].name == "arm_undefined"
+    monkeypatch.setattr(agreement, "NOT_ANNOUNCED", frozenset())
+    assert [uop.name for uop in lift(swp, 0).uops] == ["missing"]
 
 
 def words(isa: str, bits: int, rng: Random) -> Iterator[int]:
@@ -85,14 +88,12 @@ def words(isa: str, bits: int, rng: Random) -> Iterator[int]:
 @pytest.mark.parametrize(("isa", "bits"), [(A32, 32), (T32, 32), (T32, 16)])
 def test_the_table_has_what_capstone_decodes(isa: str, bits: int) -> None:
     """Or another encoding of that name: then it is one with should-be bits that are not as they should be."""
-    known = {name for pattern in PATTERNS for name in pattern.capstone} | set(NOT_ANNOUNCED.split())
     missing = {}
     for word in words(isa, bits, Random(2)):
         if find(isa, word, bits) is None:
-            cs = decoder(isa == T32)
-            found = next(cs.disasm(code_of(word, bits, isa == T32), 0, 1), None)
-            if found is not None and found.size * 8 == bits and cs.insn_name(found.id) not in known:
-                missing[cs.insn_name(found.id)] = hex(word)
+            name, text = decode(code_of(word, bits, isa == T32), isa == T32)
+            if not agree(None, word, name):
+                missing[name] = f"{word:#x} {text}"
     assert not missing
 
 
@@ -102,6 +103,10 @@ def test_patterns_do_not_hide_each_other() -> None:
     for pattern in PATTERNS:
         assert find(pattern.isa, pattern.random(rng), pattern.bits) is pattern
     assert len({(p.isa, p.text.replace(" ", "")) for p in PATTERNS}) == len(PATTERNS)
+
+
+def test_a_t32_saturation_with_a_shift_of_none_is_undefined() -> None:
+    assert lift(code_of(0xF32A0A1C, 32, True), st.MODE_THUMB).uops[0].name == "arm_undefined"
 
 
 MODES = [0, st.MODE_BIG, st.MODE_USER, st.MODE_ALIGN, st.MODE_FP, st.MODE_FP | st.MODE_BIG | st.MODE_ALIGN]

@@ -207,15 +207,15 @@ class ArmCpu:
 
     def describe_missing(self) -> str:
         """One line about the announced instruction at ``pc`` that is not there."""
-        from frontends.arm.decode import disassemble
+        from frontends.arm.decode import describe_missing, size_of
 
         pc, code = self.get("pc"), b""
         for address in (pc, pc + 2 & MASK32):
             place = self.engine.frontend.peek(self.engine, address)
             if place is not None:
                 code += bytes(self.engine.ram.map[place : place + 2])
-        text = disassemble(code, bool(self.get("thumb")), pc)
-        return f"instruction not there yet: {text} ({code.hex(' ')}) at {self._where()}"
+        thumb = bool(self.get("thumb"))
+        return f"{describe_missing(code[: size_of(code, thumb)], thumb, pc)} at {self._where()}"
 
     def describe_shutdown(self) -> str:
         """One line about where the processor is; exceptions can always be delivered."""

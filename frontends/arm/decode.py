@@ -1,7 +1,5 @@
-"""From instruction bytes to a template: Capstone says what it is, the table of patterns gives fields and lifter.
-
-Capstone decodes; where it and the table disagree, the table decides, for it is checked against the manual: the test
-``test_arm_decode.py`` says where they differ.
+"""From instruction bytes to a template: Capstone says which instruction it is, the table of patterns gives its fields
+and lifter, and the two have to agree (agreement.py): else it is not lifted, and stops the guest with a report.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from functools import cache
 import capstone
 
 from frontends.arm import state as st
+from frontends.arm.agreement import agree
 from frontends.arm.flags import AL
 from frontends.arm.lift import Insn, Undefined, finish
 from frontends.arm.patterns import A32, T32, Pattern, encoding, find
@@ -20,12 +19,10 @@ from jitrr.microops.table import UOp
 
 @dataclass
 class Template:
-    """What an instruction lifts to. ``ends``: it ends its block. ``text``: disassembly."""
+    """What an instruction lifts to. ``ends``: it ends its block."""
 
     uops: list[UOp]
     ends: bool
-    text: str
-    pattern: Pattern | None
 
 
 @cache
@@ -34,11 +31,18 @@ def decoder(thumb: bool) -> capstone.Cs:
     return capstone.Cs(capstone.CS_ARCH_ARM, capstone.CS_MODE_THUMB if thumb else capstone.CS_MODE_ARM)
 
 
-def disassemble(code: bytes, thumb: bool, address: int = 0) -> str:
-    """The instruction as Capstone writes it, or ``?``."""
-    for _, _, mnemonic, operands in decoder(thumb).disasm_lite(code, address, 1):
-        return f"{mnemonic} {operands}".strip()
-    return "?"
+def decode(code: bytes, thumb: bool, address: int = 0) -> tuple[str, str]:
+    """Capstone's name of an instruction (all its bytes), and how it writes it; "" and ``?`` where it knows none."""
+    cs = decoder(thumb)
+    for found in cs.disasm(code, address, 1):
+        if found.size == len(code):
+            return cs.insn_name(found.id), f"{found.mnemonic} {found.op_str}".strip()
+    return "", "?"
+
+
+def size_of(code: bytes, thumb: bool) -> int:
+    """Bytes of the instruction at the start of ``code``, which has two or more."""
+    return 2 if thumb and code[1] >> 3 < 0b11101 else 4
 
 
 def word_of(code: bytes, thumb: bool) -> int:
@@ -55,20 +59,38 @@ def code_of(word: int, bits: int, thumb: bool) -> bytes:
     return word.to_bytes(bits // 8, "little")
 
 
+def row_of(word: int, bits: int, thumb: bool) -> Pattern | None:
+    """The row of the table that an instruction is, or None."""
+    return find(T32 if thumb else A32, word, bits)
+
+
 def lift(code: bytes, mode: int, itstate: int = 0, masked: int = 0, disp: int = 0, imm: int = 0) -> Template:
     """The template of an instruction (all its bytes) under a translation mode; for the rest see Insn."""
-    thumb = bool(mode & st.MODE_THUMB)
-    word = word_of(code, thumb)
-    pattern = find(T32 if thumb else A32, word, 8 * len(code))
-    text = disassemble(code, thumb)
-    if pattern is None or pattern.unpredictable(word):
-        return Template(*undefined(word, 8 * len(code), mode, itstate), text, None)
+    thumb, bits = bool(mode & st.MODE_THUMB), 8 * len(code)
+    word, (name, _) = word_of(code, thumb), decode(code, thumb)
+    pattern = row_of(word, bits, thumb)
+    if pattern is not None and pattern.unpredictable(word):
+        return Template(*undefined(word, bits, mode, itstate))
+    if not agree(pattern, word, name):
+        return Template([UOp("missing")], True)
+    if pattern is None:
+        return Template(*undefined(word, bits, mode, itstate))
     insn = Insn(pattern, word, mode, itstate, masked, disp, imm)
     try:
         pattern.lifter(insn)
     except Undefined:
-        return Template(*undefined(word, 8 * len(code), mode, itstate), text, pattern)
-    return Template(*finish(insn), text, pattern)
+        return Template(*undefined(word, bits, mode, itstate))
+    return Template(*finish(insn))
+
+
+def describe_missing(code: bytes, thumb: bool, address: int) -> str:
+    """Why :func:`lift` gives no template: one line for people."""
+    name, text = decode(code, thumb, address)
+    pattern = row_of(word_of(code, thumb), 8 * len(code), thumb)
+    what = f"instruction not there yet: {text} ({code.hex(' ')})"
+    if pattern is None or agree(pattern, word_of(code, thumb), name):
+        return what
+    return f"{what}: Capstone decodes {name or 'nothing'}, the table {pattern.name}"
 
 
 #: What is in no pattern, by instruction set, length, and (A32) whether it is in the unconditional space.

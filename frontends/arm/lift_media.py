@@ -309,9 +309,9 @@ def _saturate(name: str, bits: str, thumb: str) -> None:
         """SSAT, USAT."""
         _sat(i, name, 2 * i["y"], i["i"])
 
-    @both("", f"11110011 {thumb}0y0 nnnn 0 iii dddd ii 0 sssss", name)
+    @both("", f"11110011 {thumb}0y0 nnnn 0 iii dddd ii 0 sssss", name, bad=lambda f: bool(f["y"] and not f["i"]))
     def thumb_form(i: Insn) -> None:
-        """SSAT, USAT."""
+        """SSAT, USAT. A shift right of 0 bits: SSAT16, USAT16 with a should-be-zero bit set."""
         _sat(i, name, 2 * i["y"], i["i"])
 
     @both(f"cccc 01101{bits}10 ssss dddd 1111 0011 nnnn", f"11110011 {thumb}010 nnnn 0 000 dddd 0000 ssss", f"{name}16")

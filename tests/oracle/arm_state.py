@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass, field
 from random import Random
 
-from frontends.arm.decode import disassemble
+from frontends.arm.decode import decode, size_of
 
 from .state import PAGE, ZERO_PAGE, layout
 
@@ -164,9 +164,8 @@ class ArmCase:
         """The first instructions as Capstone writes them (without its number signs: those begin a comment here)."""
         at, lines = 0, list[str]()
         while at < len(self.code) and len(lines) < self.steps:
-            half = int.from_bytes(self.code[at : at + 2], "little")
-            size = 2 if self.state.thumb and half >> 11 < 0b11101 else 4
-            lines.append(disassemble(self.code[at : at + size], self.state.thumb, self.state.r[15] + at))
+            size = size_of(self.code[at:], self.state.thumb)
+            lines.append(decode(self.code[at : at + size], self.state.thumb, self.state.r[15] + at)[1])
             at += size
         return "; ".join(lines).replace("#", "")
 
