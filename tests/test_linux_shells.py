@@ -77,9 +77,11 @@ def test_thresholds_do_not_matter(shell: Path, truth: dict[int, bytes], seed: in
 
 
 def test_all_code_compiled_comes_to_the_same_states(shell: Path, truth: dict[int, bytes]) -> None:
-    walk = Walk(Recording(shell), sorted(truth), "jit", seeking=True)
-    assert walk.digests == truth
-    assert walk.regions > 1_000
+    """In the last third of the places: nearly every block has to be compiled."""
+    late = dict(sorted(truth.items())[-len(truth) // 3 :])
+    walk = Walk(Recording(shell), sorted(late), "jit", seeking=True)
+    assert walk.digests == late
+    assert walk.regions > 500
 
 
 def test_seeks_stops_and_checkpoints_leave_no_trace(shell: Path, truth: dict[int, bytes]) -> None:
