@@ -32,10 +32,10 @@ DIALOGUE = [
 
 @pytest.fixture(scope="module", params=["debian-i386", "debian-arm"])
 def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a checkpoint every few million instructions where the guest does something new."""
+    """Its checkpoints are a few million instructions apart where the guest does something new."""
     path = tmp_path_factory.mktemp("shell") / "shell.jrr"
     guest = with_words(fetched(request.param), WITHOUT_SELF_TESTS)
-    with Person("record", *guest, "--checkpoint-every", 0.3, "-o", path) as person:
+    with Person("record", *guest, "-o", path) as person:
         person.sees(PROMPT)
         for typed, shown in DIALOGUE:
             person.types(typed)
