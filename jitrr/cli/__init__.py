@@ -18,6 +18,7 @@ _COMMANDS = {
     "run": "Run a machine without recording.",
     "record": "Run a machine and record it.",
     "replay": "Replay a recording, all of it or to any instruction.",
+    "monitor": "Look at a recording and move about in it, by commands.",
     "info": "What a recording is: length, events, sizes.",
     "log": "The events of a recording, one a line.",
     "verify": "Replay all of a recording and check every digest.",

@@ -12,6 +12,7 @@ import click
 from jitrr.cli.errors import CRASHED, DONE, Failure
 
 if TYPE_CHECKING:
+    from runtime.borders.live import Visitor
     from runtime.config import MachineConfig
     from runtime.timeline.progress import Progress
     from runtime.timeline.record import Limits, Outcome, Outside
@@ -43,6 +44,8 @@ MACHINE_OPTIONS = [
 RUN_OPTIONS = [
     click.option("--serial", metavar="stdio|file:F|none", default="stdio", show_default=True, help="Serial console."),
     click.option("--input-script", type=_FILE, metavar="F", help="Input at given icounts or after given output."),
+    click.option("--monitor", metavar="[qmp:]stdio|PORT|unix:PATH", multiple=True,
+                 help="Commands for the machine while it runs; see docs/monitor.md."),
     click.option("--max-icount", type=click.IntRange(min=0), metavar="N", help="Stop after N instructions."),
     click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Stop after S seconds."),
     click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True,
@@ -116,14 +119,24 @@ def outside(options: dict[str, Any]) -> Outside:
     from runtime.timeline.record import Outside
 
     script = Script.load(options["input_script"]) if options["input_script"] is not None else None
-    serial = options["serial"]
+    serial, visitor = options["serial"], _visitor(options)
     if serial == "stdio":
-        return Outside(ConsoleOutput(1), standard_input(), script)
+        return Outside(ConsoleOutput(1), standard_input(), script, visitor)
     if serial.startswith("file:") and len(serial) > 5:
-        return Outside(ConsoleOutput.file(Path(serial[5:])), None, script)
+        return Outside(ConsoleOutput.file(Path(serial[5:])), None, script, visitor)
     if serial == "none":
-        return Outside(None, None, script)
+        return Outside(None, None, script, visitor)
     raise Failure(f"--serial is stdio, file:F or none, not {serial!r}")
+
+
+def _visitor(options: dict[str, Any]) -> Visitor | None:
+    """The monitor, if one is asked for."""
+    from jitrr.cli.monitor import open_hub
+
+    texts = options["monitor"]
+    if options["serial"] == "stdio" and any(text.removeprefix("qmp:") == "stdio" for text in texts):
+        raise Failure("standard input is the serial console's: give --serial file:F or none, or another --monitor")
+    return open_hub(texts) if texts else None
 
 
 def progress(label: str, options: dict[str, Any]) -> Progress:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from jitrr.cli.errors import Failure, failures
+from jitrr.cli.monitor import METAVAR, monitor_replay
 from jitrr.cli.options import recording_argument
 
 _COUNT = click.IntRange(min=0)
@@ -22,13 +23,16 @@ _COUNT = click.IntRange(min=0)
 @click.option("--no-verify", is_flag=True, help="Do not check the recorded digests on the way.")
 @click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True)
 @click.option("--gdb", metavar="[HOST:]PORT", help="Wait for a debugger.")
-@click.option("--monitor", metavar="...", help="Monitor.")
+@click.option("--monitor", metavar=METAVAR, multiple=True, help="Move as told there; see docs/monitor.md.")
 def command(recording: Path, seek: int | None, until: int | None, digest: bool, no_verify: bool, tier: str,
-            gdb: str | None, monitor: str | None) -> None:  # fmt: skip
+            gdb: str | None, monitor: tuple[str, ...]) -> None:  # fmt: skip
     """Replay RUN.jrr: all of it with the guest's console, or to any instruction."""
-    for name, value in (("gdb", gdb), ("monitor", monitor)):
-        if value is not None:
-            raise Failure(f"--{name} is not there yet")
+    if gdb is not None:
+        raise Failure("--gdb is not there yet")
+    if monitor:
+        if until is not None or digest:
+            raise Failure("--monitor goes with --seek, not with --until or --digest")
+        return monitor_replay(recording, monitor, seek or 0, tier)
     if seek is not None and until is not None and until < seek:
         raise Failure(f"--until {until} is before --seek {seek}")
     with failures():

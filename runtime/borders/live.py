@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
 
 from runtime.border import Sink
 from runtime.borders.console import ConsoleInput, ConsoleOutput, NoInput
@@ -19,6 +21,35 @@ _CONSOLE = "serial0"
 _BURST = 16
 #: Longest real-time wait of an idle guest before the machine polls again, seconds.
 _WAIT = 0.25
+#: The same where a visitor and the terminal are looked at in turns.
+_GLANCE = 0.02
+
+
+class Visitor(Protocol):
+    """Somebody who looks at a live machine now and then, and may tell it something (the monitor)."""
+
+    @property
+    def leave(self) -> bool:
+        """The run is to end."""
+
+    @property
+    def holds(self) -> bool:
+        """The machine is to stand still until the next visit."""
+
+    def attach(self, machine: Any, border: LiveBorder, path: Path | None) -> None:
+        """The machine is there, recorded in ``path`` if anywhere."""
+
+    def visit(self) -> None:
+        """The machine stands at an exact instruction count."""
+
+    def wait(self, seconds: float) -> bool:
+        """Until there is a reason for a visit, at most ``seconds``; whether there is."""
+
+    def ended(self, reason: str) -> None:
+        """The run is over; ``reason`` as in ``runtime.timeline.record.Outcome``."""
+
+    def close(self) -> None:
+        """Nothing more comes."""
 
 
 class LiveBorder:
@@ -34,6 +65,10 @@ class LiveBorder:
         self.waited = 0.0
         #: Why the run is to end, if so: "left" (the person or the script asked), "idle" (nothing can wake the guest).
         self.leave = ""
+        #: Asked at every poll before anything else; with one, an idle guest waits in real time.
+        self.visitor: Visitor | None = None
+        #: Asked while a visitor holds the machine; True: the run ends all the same.
+        self.on_hold: Callable[[], bool] = lambda: False
         self._console = console or ConsoleOutput(None)
         self._terminal: ConsoleInput = terminal or NoInput()
         self._script = script or Script()
@@ -52,6 +87,11 @@ class LiveBorder:
     def connect(self, channel: str, sink: Sink) -> None:
         """Input of ``channel`` goes to ``sink`` from now on."""
         self._sinks[channel] = sink
+
+    def inject(self, channel: str, data: bytes, icount: int) -> None:
+        """Input for ``channel`` that is due at ``icount``, now at the earliest."""
+        self._script.add(icount, channel, data)
+        self.on_schedule(icount)
 
     def output(self, channel: str, data: bytes) -> None:
         """The serial console is shown, and read by the script."""
@@ -80,6 +120,8 @@ class LiveBorder:
     def poll(self, icount: int) -> bool:
         """Show output, collect what was typed and hand over the beginning of it."""
         self._console.flush()
+        if self.visitor is not None:
+            self._receive(self.visitor)
         self._typed += self._terminal.read()
         if self._terminal.leave:
             self.leave = "left"
@@ -90,6 +132,22 @@ class LiveBorder:
             self._sinks[_CONSOLE](burst)
         return False
 
+    def _receive(self, visitor: Visitor) -> None:
+        """A visit, for as long as it takes."""
+        start = time.monotonic()
+        visitor.visit()
+        while visitor.holds and not self.on_hold():
+            visitor.wait(_WAIT)
+            visitor.visit()
+        self.waited += time.monotonic() - start
+        if visitor.leave:
+            self.leave = "left"
+
+    def ended(self, reason: str) -> None:
+        """The run is over, and why."""
+        if self.visitor is not None:
+            self.visitor.ended(reason)
+
     def idle(self, icount: int, deadline: int | None) -> int:
         """Warp to what comes next; with a person at the terminal, get there in real time."""
         self._console.flush()
@@ -98,7 +156,7 @@ class LiveBorder:
         target = max(icount + 1, min(known)) if known else None
         if self._typed or self.leave:
             return icount + 1
-        if self._terminal.interactive or (target is None and self._terminal.open):
+        if self._terminal.interactive or self.visitor is not None or (target is None and self._terminal.open):
             return self._wait(icount, target)
         if target is None:
             self.leave = "idle"
@@ -110,7 +168,10 @@ class LiveBorder:
         needed = None if target is None else (target - icount) << self._shift
         seconds = _WAIT if needed is None else min(_WAIT, needed / 1e9)
         start = time.monotonic_ns()
-        self._terminal.wait(seconds)
+        if self.visitor is None:
+            self._terminal.wait(seconds)
+        elif not self._terminal.wait(0):
+            self.visitor.wait(min(seconds, _GLANCE))
         passed = time.monotonic_ns() - start
         self.waited += passed / 1e9
         now = icount + max(1, passed >> self._shift)

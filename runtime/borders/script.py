@@ -85,6 +85,11 @@ class Script:
             due.append(heappop(self._due)[2:])
         return due
 
+    def add(self, icount: int, channel: str, data: bytes) -> None:
+        """One more step, due at ``icount``."""
+        heappush(self._due, (icount, self._order, channel, data))
+        self._order += 1
+
     def printed(self, data: bytes, icount: int) -> int | None:
         """The console printed ``data`` at ``icount``. Returns the icount of a step that became due by it, or None."""
         if not self._waiting:
@@ -101,8 +106,7 @@ class Script:
 
     def _schedule(self, icount: int, step: Step) -> None:
         for number, part in enumerate(step.parts):
-            heappush(self._due, (icount + number * KEY_INTERVAL, self._order, step.channel, part))
-            self._order += 1
+            self.add(icount + number * KEY_INTERVAL, step.channel, part)
 
 
 def parse_script(text: str, name: str = "script") -> list[Step]:

@@ -16,6 +16,7 @@ from runtime.recording.branch import Past, open_past
 from runtime.recording.checkpoints import Checkpoints, CheckpointWriter
 from runtime.recording.errors import RecordingError
 from runtime.recording.files import read_file, read_json, write_atomic, write_json
+from runtime.recording.labels import LABELS
 from runtime.recording.log import Log, LogWriter
 from runtime.recording.packed import Unpacked
 from runtime.recording.pages import PageReader, PageWriter
@@ -185,7 +186,7 @@ def store_images(path: Path, config: MachineConfig) -> None:
 
 def write_closed(path: Path, icount: int) -> None:
     """Set the clean-close mark of the recording ``path``, ``icount`` long: all its other files are complete."""
-    names = sorted(p for p in path.rglob("*") if p.is_file())
+    names = sorted(p for p in path.rglob("*") if p.is_file() and p.name != LABELS)
     sizes = {str(p.relative_to(path)): p.stat().st_size for p in names}
     log_hash = xxhash.xxh3_128_hexdigest((path / LOG).read_bytes())
     write_json(path / CLOSED, {"icount": icount, "files": sizes, "log": log_hash})

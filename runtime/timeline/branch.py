@@ -45,6 +45,7 @@ def leave(replay: Replay, path: Path, outside: Outside, limits: Limits, pace: Pa
     recording, config = replay.recording, replay.recording.config()
     writer = RecordingWriter(path, config, pace.budget, Past(recording, replay.icount, replay.events))
     border = Recorder(writer.log, outside.console, outside.terminal, outside.script, config.shift, config.rtc_base_ns())
+    outside.receive(replay.machine, border, path)
     return Recorded(writer, replay.machine, border, limits, pace, progress, replay.go_live(border))
 
 

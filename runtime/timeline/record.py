@@ -6,9 +6,10 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from runtime.borders.console import ConsoleInput, ConsoleOutput
-from runtime.borders.live import LiveBorder, Recorder
+from runtime.borders.live import LiveBorder, Recorder, Visitor
 from runtime.borders.script import Script
 from runtime.config import MachineConfig
 from runtime.machine_api import FOREVER, Machine, Stop, StopReason
@@ -27,10 +28,17 @@ class Outside:
     console: ConsoleOutput | None = None
     terminal: ConsoleInput | None = None
     script: Script | None = None
+    visitor: Visitor | None = None
+
+    def receive(self, machine: Any, border: LiveBorder, path: Path | None = None) -> None:
+        """Let the visitor, if there is one, to a machine that is recorded in ``path`` if anywhere."""
+        if self.visitor is not None:
+            border.visitor = self.visitor
+            self.visitor.attach(machine, border, path)
 
     def close(self) -> None:
         """Show what is left, give the terminal back."""
-        for end in (self.console, self.terminal):
+        for end in (self.console, self.terminal, self.visitor):
             if end is not None:
                 end.close()
 
@@ -66,6 +74,7 @@ def run(config: MachineConfig, outside: Outside, limits: Limits | None = None, *
     try:
         border = LiveBorder(outside.console, outside.terminal, outside.script, config.shift, config.rtc_base_ns())
         machine = build(config, border, factory)
+        outside.receive(machine, border)
         with Watch(limits) as watch:
 
             def poll(icount: int) -> bool:
@@ -73,11 +82,12 @@ def run(config: MachineConfig, outside: Outside, limits: Limits | None = None, *
                     progress.update(icount)
                 return watch.reason() is not None
 
-            border.on_poll = poll
+            border.on_poll, border.on_hold = poll, lambda: watch.reason() is not None
             start = time.monotonic()
             with closing(machine):
                 stop, reason = _run_once(machine, limits)
             reason = reason or watch.reason() or border.leave
+            border.ended(reason)
             return Outcome(stop.icount, reason, stop.message, time.monotonic() - start)
     finally:
         outside.close()
@@ -97,6 +107,7 @@ def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits |
         except BaseException:
             writer.discard()
             raise
+        outside.receive(machine, border, path)
         with closing(machine):
             return Recorded(writer, machine, border, limits or Limits(), pace, progress).run()
     finally:
@@ -128,10 +139,11 @@ class Recorded:
                 self._close(self._reached, "error", str(error) or type(error).__name__)
                 raise
         self._close(stop.icount, reason, stop.message)
+        self._border.ended(reason)
         return Outcome(stop.icount, reason, stop.message, time.monotonic() - self._start)
 
     def _loop(self) -> tuple[Stop, str]:
-        self._border.on_poll = self._poll
+        self._border.on_poll, self._border.on_hold = self._poll, lambda: self._watch.reason() is not None
         while True:
             self._note()
             stop, reason = _run_once(self._machine, self._limits)

@@ -96,6 +96,8 @@ class Travel:
         assert isinstance(machine, BoardMachine)
         self.machine = machine
         self.points: tuple[Point, ...] = ()
+        #: Instruction counts at which runs end as well.
+        self.stops: set[int] = set()
         #: It stopped at a breakpoint, perhaps behind a delivery.
         self._within = False
 
@@ -161,13 +163,15 @@ class Travel:
         return self._guarded(lambda: self._back(count))
 
     def run(self, until: int | None = None) -> Arrival:
-        """Forward to the next hit of a point behind this position, to ``until`` or to the end."""
+        """Forward to the next hit of a point behind this position, to ``until``, one of ``stops`` or the end."""
         goal = self.end if until is None else min(until, self.end)
+        goal = min([goal, *(at for at in self.stops if at > self.icount)])
         return self._guarded(lambda: self._run(goal))
 
     def run_back(self, until: int = 0) -> Arrival:
-        """Backward to the last hit of a point before this position, to ``until`` or to the beginning."""
-        return self._guarded(lambda: self._run_back(max(until, self.recording.begin)))
+        """Backward to the last hit of a point before this position, to ``until``, one of ``stops`` or the beginning."""
+        goal = max([until, self.recording.begin, *(at for at in self.stops if at < self.icount)])
+        return self._guarded(lambda: self._run_back(goal))
 
     def _guarded(self, motion: Callable[[], Arrival]) -> Arrival:
         try:

@@ -1,0 +1,53 @@
+"""Expressions of the monitor: integers, ``$registers``, arithmetic as in Python."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+from runtime.debug.monitor.commands import MonitorError
+
+_BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.floordiv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.BitAnd: operator.and_, ast.BitOr: operator.or_,
+    ast.BitXor: operator.xor, ast.LShift: lambda a, b: a << min(b, 64), ast.RShift: lambda a, b: a >> min(b, 64),
+}  # fmt: skip
+_UNARY: dict[type[ast.unaryop], Callable[[int], int]] = {
+    ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Invert: operator.invert,
+}  # fmt: skip
+_REGISTER = re.compile(r"\$(\w+)")
+_PREFIX = "register_"
+_LONGEST = 1000
+
+
+def evaluate(text: str, register: Callable[[str], int]) -> int:
+    """The value of an expression, any integer; ``register`` gives a register's value (KeyError: there is none).
+    MonitorError says what is wrong."""
+    if len(text) > _LONGEST:
+        raise MonitorError("the expression is too long")
+    try:
+        parsed = ast.parse(_REGISTER.sub(rf"{_PREFIX}\1", text.strip()), mode="eval")
+        return _value(parsed.body, register)
+    except (SyntaxError, ValueError, RecursionError):
+        raise MonitorError(f"invalid expression {text.strip()!r}") from None
+    except ZeroDivisionError:
+        raise MonitorError("division by zero") from None
+
+
+def _value(node: Any, register: Callable[[str], int]) -> int:
+    if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+        return _BINARY[type(node.op)](_value(node.left, register), _value(node.right, register)) % (1 << 128)
+    if isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY:
+        return _UNARY[type(node.op)](_value(node.operand, register))
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    if isinstance(node, ast.Name) and node.id.startswith(_PREFIX):
+        name = node.id.removeprefix(_PREFIX)
+        try:
+            return register(name)
+        except KeyError:
+            raise MonitorError(f"unknown register ${name}") from None
+    raise ValueError
