@@ -194,14 +194,14 @@ def test_snapshots_are_kept_with_the_recording(monitor: Monitor, travel: Travel)
     ("replay_seek", "usage: replay_seek PLACE"), ("when now", "usage: when"), ("when/3", "usage: when"),
     ("x/9q 0", "invalid format '9q'"), ("x/1000000000xb 0", "too much at once"), ("print/i 3", "print has the formats"),
     ("x/i 0x20000000", "Cannot access memory"), ("replay_seek 1 +", "invalid expression '1 +'"),
-    ("replay_seek $nothing", "unknown register $nothing"), ("p 1/0", "division by zero"), 
+    ("replay_seek $nothing", "unknown register $nothing"), ("p 1/0", "division by zero"),
     ("p __import__('os')", "invalid"),
     ("p 1.5", "invalid expression"), ("replay_seek 1 << 60", "there is no instruction 1152921504606846976"),
     ("replay_break 1 << 60", "there is no instruction"), ("replay_delete_break 7", "no replay_break at instruction 7"),
     ("delete 9", "no breakpoint or watchpoint 9"), ("watch 0 0", "1 to 65536 bytes"), ("savevm 1x", "no name"),
     ("delvm gone", "no snapshot 'gone'"), ("last-write-phys 1<<45", "no RAM at physical address"),
     ("sendkey a", "this is a replay, its input is what was recorded"), ("system_powerdown", "this is a replay"),
-    ("mouse_move 1 1", "this is a replay"), ("golive", "golive"), ("\x00\xff", "unknown command"), 
+    ("mouse_move 1 1", "this is a replay"), ("golive", "golive"), ("\x00\xff", "unknown command"),
     ("help me", "unknown"),
 ])  # fmt: skip
 def test_mistakes(monitor: Monitor, line: str, said: str) -> None:
