@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from jitrr.cli.debugger import debug_replay
 from jitrr.cli.errors import Failure, failures
 from jitrr.cli.monitor import METAVAR, monitor_replay
 from jitrr.cli.options import recording_argument
@@ -22,13 +23,15 @@ _COUNT = click.IntRange(min=0)
 @click.option("--digest", is_flag=True, help="Print the digest of the state reached, as JSON.")
 @click.option("--no-verify", is_flag=True, help="Do not check the recorded digests on the way.")
 @click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True)
-@click.option("--gdb", metavar="[HOST:]PORT", help="Wait for a debugger.")
+@click.option("--gdb", metavar="[HOST:]PORT", help="Wait for gdb there; without a host, on this machine only.")
 @click.option("--monitor", metavar=METAVAR, multiple=True, help="Move as told there; see docs/monitor.md.")
 def command(recording: Path, seek: int | None, until: int | None, digest: bool, no_verify: bool, tier: str,
             gdb: str | None, monitor: tuple[str, ...]) -> None:  # fmt: skip
     """Replay RUN.jrr: all of it with the guest's console, or to any instruction."""
     if gdb is not None:
-        raise Failure("--gdb is not there yet")
+        if until is not None or digest:
+            raise Failure("--gdb goes with --seek, not with --until or --digest")
+        return debug_replay(recording, gdb, seek or 0, tier)
     if monitor:
         if until is not None or digest:
             raise Failure("--monitor goes with --seek, not with --until or --digest")

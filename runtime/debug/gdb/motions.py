@@ -1,0 +1,119 @@
+"""Packets that move the machine: steps and runs in both directions, ranges (gdb manual, E.2, E.3: s, c, bs, bc, vCont)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runtime.debug.gdb.points import Points
+from runtime.debug.gdb.stops import THREAD, stop_reply
+from runtime.debug.subject import Subject
+from runtime.recording.errors import RecordingError
+from runtime.timeline.travel import Arrival
+
+#: Steps of a range between two looks at the connection.
+_STEPS = 64
+_PC = {"x86_64": "rip", "i386": "eip", "arm": "pc"}
+
+
+class Motions:
+    """Moves ``subject`` as a client asks; ``tell`` shows it a line before the stop reply."""
+
+    def __init__(self, subject: Subject, points: Points, tell: Callable[[str], None]):
+        self._subject, self._points, self._tell = subject, points, tell
+        self._pc = _PC[subject.target.arch]
+        #: Reasons for a stop that the client knows.
+        self.understood: frozenset[str] = frozenset()
+        self._last = Arrival(subject.icount, "reached")
+
+    def handle(self, name: str, data: str) -> bytes:
+        """The reply to a packet that is one of these; empty for one that nobody knows."""
+        if name == "?":
+            return self._reply()
+        if name == "vCont":
+            return self._vcont(data)
+        if name in ("s", "S"):
+            return self._moved(self.step)
+        if name in ("c", "C"):
+            return self._moved(self._subject.run)
+        if name in ("bs", "bc") and self._subject.reversible:
+            return self._moved(self.back if name == "bs" else self._subject.run_back)
+        if name == "vRun" and self._subject.reversible:
+            return self._restart(data)
+        return b""
+
+    def _vcont(self, data: str) -> bytes:
+        """``vCont;action:thread;...``: the first action that is for our thread."""
+        if data == "?":
+            return b"vCont;c;C;s;S;r"
+        for part in data.lstrip(";").split(";"):
+            action, _, thread = part.partition(":")
+            if thread and int(thread, 16) not in (-1, 0, THREAD):
+                continue
+            if action[:1] in ("c", "C"):
+                return self._moved(self._subject.run)
+            if action[:1] in ("s", "S"):
+                return self._moved(self.step)
+            if action[:1] == "r":
+                start, end = (int(number, 16) for number in action[1:].split(","))
+                return self._moved(lambda: self._range(start, end))
+        return b"E16"
+
+    def _moved(self, motion: Callable[[], Arrival]) -> bytes:
+        """The reply to a motion; one that fails ends where it is, and the client is told."""
+        try:
+            self._points.apply()
+            self._last = motion()
+        except (RecordingError, ValueError) as error:
+            self._tell(f"jitrr: {error}")
+            self._last = Arrival(self._subject.icount, "failed")
+        if self._last.message:
+            self._tell(f"jitrr: {self._last.message}")
+        return self._reply()
+
+    def _reply(self) -> bytes:
+        hardware = self._last.why == "break" and self._points.is_hardware(self._last.point)
+        return stop_reply(self._subject.target, self._last, hardware, self.understood)
+
+    def step(self) -> Arrival:
+        """One instruction forward; a watchpoint that it hits is the reason of the stop."""
+        subject = self._subject
+        here = subject.icount
+        if self._points.watched and not subject.machine.halted:
+            arrival = subject.run(here + 1)
+        else:
+            arrival = subject.step()
+        return self._plain(arrival, here)
+
+    def back(self) -> Arrival:
+        """One instruction back, in the same way."""
+        subject = self._subject
+        here = subject.icount
+        if self._points.watched and not subject.machine.halted and here:
+            arrival = subject.run_back(here - 1)
+        else:
+            arrival = subject.back()
+        return self._plain(arrival, here)
+
+    def _plain(self, arrival: Arrival, before: int) -> Arrival:
+        """A step that came to an end of the recording is a step; the next one goes nowhere and says so."""
+        if arrival.why in ("begin", "end") and arrival.icount != before:
+            return Arrival(arrival.icount, "reached")
+        return arrival
+
+    def _range(self, start: int, end: int) -> Arrival:
+        """Steps until the pc is outside ``start`` to ``end``, or something else happens."""
+        subject, read = self._subject, self._subject.target.read_register
+        while True:
+            for _ in range(_STEPS):
+                arrival = self.step()
+                if arrival.why != "reached" or not start <= read(self._pc) < end:
+                    return arrival
+                if self._points.is_break(subject.target.pc):
+                    return arrival
+            if subject.interrupt():
+                return Arrival(subject.icount, "interrupted")
+
+    def _restart(self, data: str) -> bytes:
+        """``run PLACE`` of an extended client: go to an instruction, the first without a place."""
+        words = [bytes.fromhex(word).decode(errors="replace") for word in data.split(";")[2:]]
+        return self._moved(lambda: self._subject.seek(" ".join(words) or "0"))

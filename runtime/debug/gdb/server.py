@@ -1,0 +1,182 @@
+"""The server: a socket, one client at a time, and the loop that hands its packets to a session."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable
+
+from runtime.debug.gdb.packets import INTERRUPT, Framer, ProtocolError
+from runtime.debug.gdb.session import Detached, Killed, Session
+from runtime.debug.subject import Subject
+
+LOOPBACK = "127.0.0.1"
+#: Seconds between two looks at signals while nobody asks for anything, and those a client has to take a reply.
+_IDLE, _PATIENCE = 0.25, 30.0
+
+
+class AddressError(Exception):
+    """The server cannot listen there; the message is one line."""
+
+
+class Closed(Exception):
+    """The client is gone."""
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``[HOST:]PORT``; without a host only this machine can connect. AddressError for what is none."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise AddressError(f"--gdb is [HOST:]PORT with a port from 1 to 65535, not {text!r}")
+    return host.strip("[]") or LOOPBACK, int(port)
+
+
+class Connection:
+    """A client's end: packets in, replies out. Closed when it is gone or does not speak the protocol."""
+
+    def __init__(self, stream: socket.socket):
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream.settimeout(_PATIENCE)
+        self.stream, self._framer = stream, Framer()
+
+    def packet(self, seconds: float) -> bytes | None:
+        """The next packet or INTERRUPT, None when there is none within that time."""
+        try:
+            found = self._framer.next()
+            if found is None and self._receive(seconds):
+                found = self._framer.next()
+        except ProtocolError as error:
+            raise Closed from error
+        self._flush()
+        return found
+
+    def interrupted(self) -> bool:
+        """Whether the client has sent INTERRUPT; for during a motion."""
+        self._receive(0)
+        found = self._framer.interrupted
+        self._flush()
+        return found
+
+    def send(self, data: bytes) -> None:
+        """A packet."""
+        self._write(self._framer.send(data))
+
+    def without_acks(self) -> None:
+        """From now on packets are not acknowledged."""
+        self._framer.acknowledged = False
+
+    def close(self) -> None:
+        """Hang up."""
+        self.stream.close()
+
+    def _receive(self, seconds: float) -> bool:
+        if not select.select([self.stream], [], [], seconds)[0]:
+            return False
+        try:
+            data = self.stream.recv(1 << 16)
+        except OSError as error:
+            raise Closed from error
+        if not data:
+            raise Closed
+        self._framer.feed(data)
+        return True
+
+    def _flush(self) -> None:
+        if self._framer.replies:
+            self._write(bytes(self._framer.replies))
+            self._framer.replies.clear()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self.stream.sendall(data)
+        except OSError as error:
+            raise Closed from error
+
+
+class Server:
+    """Listens at an address (``host``, ``port``). AddressError when it cannot. ``ended``: asked while nothing moves;
+    whether the program is to end."""
+
+    def __init__(self, address: tuple[str, int], ended: Callable[[], bool] = lambda: False):
+        self._ended = ended
+        host, port = address
+        try:
+            family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            self._listener = socket.create_server(where[:2], family=family)
+        except OSError as error:
+            raise AddressError(f"--gdb: cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.close()
+
+    def serve(self, subject: Subject, monitor: Callable[[str], str] | None = None) -> None:
+        """Serve one client after the other until one ends the machine (``kill``), it ends by itself, or the program is
+        to end. A live machine goes on while nobody is connected."""
+        first = True
+        while not self._ended() and not subject.over:
+            stream = self._accepted(_IDLE if subject.waits or first else 0)
+            if stream is None:
+                if not subject.waits and not first:
+                    self._run_free(subject)
+                continue
+            first = False
+            connection = Connection(stream)
+            try:
+                self._talk(connection, subject, monitor)
+            except Closed:
+                pass
+            except Killed:
+                return
+            finally:
+                connection.close()
+                subject.interrupt = lambda: False
+                subject.set_points(())
+
+    def _accepted(self, seconds: float) -> socket.socket | None:
+        """A client, if one comes within that time."""
+        if not select.select([self._listener], [], [], seconds)[0]:
+            return None
+        return self._listener.accept()[0]
+
+    def _run_free(self, subject: Subject) -> None:
+        """Let a live machine run until somebody connects."""
+        subject.interrupt = lambda: bool(select.select([self._listener], [], [], 0)[0])
+        subject.run()
+
+    def _talk(self, connection: Connection, subject: Subject, monitor: Callable[[str], str] | None) -> None:
+        def tell(line: str) -> None:
+            connection.send(b"O" + f"{line}\n".encode().hex().encode())
+
+        session = Session(subject, monitor, tell)
+        subject.interrupt = lambda: self._asked(connection)
+        while not self._ended():
+            packet = connection.packet(_IDLE)
+            self._turn_away()
+            if packet is None or packet == INTERRUPT:  # it stands still already
+                continue
+            try:
+                connection.send(session.handle(packet))
+            except Detached:
+                connection.send(b"OK")
+                return
+            except Killed:
+                if packet != b"k":
+                    connection.send(b"OK")
+                raise
+            if session.wants_no_acks:
+                connection.without_acks()
+
+    def _asked(self, connection: Connection) -> bool:
+        """During a motion: whether it is to end, because the client says so or is gone."""
+        try:
+            asked = connection.interrupted()
+        except Closed:
+            return True
+        self._turn_away()
+        return asked
+
+    def _turn_away(self) -> None:
+        """There is one client at a time: hang up on others, so that they do not wait in vain."""
+        if (stream := self._accepted(0)) is not None:
+            stream.close()

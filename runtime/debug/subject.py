@@ -1,0 +1,71 @@
+"""What a debugger drives: a replay that goes both ways, or a machine that runs live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from runtime.debug.target import Target, make_target
+from runtime.timeline.travel import Arrival, Point, Travel
+
+
+class Subject(Protocol):
+    """A machine that stands still unless it is told to move; see runtime.timeline.travel for the motions."""
+
+    target: Target
+    machine: Any
+    #: Whether it can go backwards.
+    reversible: bool
+    #: Whether it stands still while there is no client.
+    waits: bool
+    #: Whether the machine has ended, and nothing can be asked any more.
+    over: bool
+    #: Asked every few ms of wall time during a motion; True ends it.
+    interrupt: Callable[[], bool]
+
+    @property
+    def icount(self) -> int:
+        """Where it is."""
+
+    @property
+    def refusal(self) -> str:
+        """Why registers and memory cannot be written; "" when they can."""
+
+    def set_points(self, points: Iterable[Point]) -> None: ...
+    def step(self) -> Arrival: ...
+    def back(self) -> Arrival: ...
+    def run(self, until: int | None = None) -> Arrival: ...
+    def run_back(self, until: int = 0) -> Arrival: ...
+    def seek(self, place: str) -> Arrival: ...
+
+
+class ReplaySubject:
+    """A replay, by its :class:`Travel`."""
+
+    reversible = waits = True
+    over = False
+    refusal = "this is a replay: what it was cannot be written"
+
+    def __init__(self, travel: Travel):
+        self.travel, self.machine = travel, travel.machine
+        self.target = make_target(travel.machine)
+        self.set_points, self.step, self.back = travel.set_points, travel.step, travel.back
+        self.run, self.run_back = travel.run, travel.run_back
+
+    @property
+    def icount(self) -> int:
+        """Where it is."""
+        return self.travel.icount
+
+    @property
+    def interrupt(self) -> Callable[[], bool]:
+        """Asked during a motion; True ends it."""
+        return self.travel.interrupt
+
+    @interrupt.setter
+    def interrupt(self, asked: Callable[[], bool]) -> None:
+        self.travel.interrupt = asked
+
+    def seek(self, place: str) -> Arrival:
+        """To a place as ``replay --seek`` takes it."""
+        return self.travel.seek(int(place.replace(",", ""), 0))
