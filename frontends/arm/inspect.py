@@ -1,8 +1,8 @@
 """An ARM processor as a debugger sees it: its registers by gdb's names, and what is mapped where. Nothing that is read
 here leaves a trace in the guest.
 
-Names and order are those of gdb's features (gdb manual, G.5.3: org.gnu.gdb.arm.core, .vfp); banked registers and those
-of CP15 and the VFP's FPEXC have the manual's names (DDI 0406C, B1.3, B3.17), those of CP15 in capitals.
+Names and order are those of gdb's features (gdb manual, G.5.3: org.gnu.gdb.arm.core, .vfp, .neon); banked registers and
+those of CP15 and the VFP's FPEXC have the manual's names (DDI 0406C, B1.3, B3.17), those of CP15 in capitals.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from frontends.arm import peek
 from frontends.arm import state as st
 from frontends.registers import NotWritable, Register, RegisterFile, Slot
 
-MASK32 = (1 << 32) - 1
-CORE, VFP, SYSTEM = "org.gnu.gdb.arm.core", "org.gnu.gdb.arm.vfp", "jitrr.arm"
+MASK32, MASK64 = (1 << 32) - 1, (1 << 64) - 1
+CORE, VFP, NEON, SYSTEM = "org.gnu.gdb.arm.core", "org.gnu.gdb.arm.vfp", "org.gnu.gdb.arm.neon", "jitrr.arm"
 #: Names of the banks (state.BANK_*), and the mode that uses each.
 _BANKS = ("usr", "fiq", "irq", "svc", "abt", "und")
 _MODES = (st.M_USR, st.M_FIQ, st.M_IRQ, st.M_SVC, st.M_ABT, st.M_UND)
@@ -74,6 +74,16 @@ class ArmInspector(RegisterFile):
                        partial(self._put, "q", number))  # fmt: skip
         parts = ("fpscr", "fpcc", "fpqc", "fpflags")
         yield Slot(Register("fpscr", 32, "float", VFP), lambda: sum(cpu.get(part) for part in parts) & MASK32)
+        for number in range(16):
+            yield Slot(Register(f"q{number}", 128, "vector", NEON, "neon_q"), partial(self._q, 2 * number),
+                       partial(self._set_q, 2 * number))  # fmt: skip
+
+    def _q(self, at: int) -> int:
+        return int(self._cpu.get("q", at) | self._cpu.get("q", at + 1) << 64)
+
+    def _set_q(self, at: int, value: int) -> None:
+        self._cpu.set("q", value & MASK64, at)
+        self._cpu.set("q", value >> 64, at + 1)
 
     def _banked(self) -> Iterator[Slot]:
         """R13, R14 and SPSR of all modes; those in use are R13 and R14 themselves."""

@@ -21,8 +21,12 @@ _FLAGS = {
     },
 }  # fmt: skip
 #: The ways to read 128 bits: name of the view, element type, elements.
-_VECTORS = (("v4_float", "ieee_single", 4), ("v2_double", "ieee_double", 2), ("v16_int8", "int8", 16),
-            ("v8_int16", "int16", 8), ("v4_int32", "int32", 4), ("v2_int64", "int64", 2))  # fmt: skip
+_VECTORS = {
+    "vec128": (("v4_float", "ieee_single", 4), ("v2_double", "ieee_double", 2), ("v16_int8", "int8", 16),
+               ("v8_int16", "int16", 8), ("v4_int32", "int32", 4), ("v2_int64", "int64", 2)),
+    "neon_q": (("u8", "uint8", 16), ("u16", "uint16", 8), ("u32", "uint32", 4), ("u64", "uint64", 2),
+               ("f32", "ieee_single", 4), ("f64", "ieee_double", 2)),
+}  # fmt: skip
 
 
 def target_description(arch: str, registers: list[Register]) -> str:
@@ -31,8 +35,6 @@ def target_description(arch: str, registers: list[Register]) -> str:
              f"<architecture>{_ARCHITECTURES[arch]}</architecture>"]  # fmt: skip
     for feature, members in groupby(registers, key=lambda register: register.feature):
         lines += _feature(feature, list(members))
-    if arch == "arm":  # Advanced SIMD adds no registers: gdb makes Q0-Q15 from D0-D31 when it is there
-        lines.append('<feature name="org.gnu.gdb.arm.neon"/>')
     return "\n".join([*lines, "</target>", ""])
 
 
@@ -41,7 +43,11 @@ def memory_map(arch: str) -> str:
     half = 1 << (63 if arch == "x86_64" else 31)
     lines = [f'<memory type="ram" start="{start:#x}" length="{half:#x}"/>' for start in (0, half)]
     head = '<?xml version="1.0"?>\n<!DOCTYPE memory-map PUBLIC "+//IDN gnu.org//DTD GDB Memory Map V1.0//EN" '
-    return head + '"http://sourceware.org/gdb/gdb-memory-map.dtd">\n' + "\n".join(["<memory-map>", *lines, "</memory-map>\n"])
+    return (
+        head
+        + '"http://sourceware.org/gdb/gdb-memory-map.dtd">\n'
+        + "\n".join(["<memory-map>", *lines, "</memory-map>\n"])
+    )
 
 
 def _feature(name: str, members: list[Register]) -> list[str]:
@@ -60,8 +66,9 @@ def _type(kind: str) -> list[str]:
     if kind in _FLAGS:
         fields = [f'<field name="{name}" start="{bit}" end="{bit}"/>' for name, bit in _FLAGS[kind].items()]
         return [f'<flags id="{kind}" size="4">', *fields, "</flags>"]
-    if kind != "vec128":
+    views = _VECTORS.get(kind, ())
+    if not views:
         return []
-    vectors = [f'<vector id="{view}" type="{element}" count="{count}"/>' for view, element, count in _VECTORS]
-    fields = [f'<field name="{view}" type="{view}"/>' for view, _, _ in _VECTORS]
-    return [*vectors, '<union id="vec128">', *fields, '<field name="uint128" type="uint128"/>', "</union>"]
+    vectors = [f'<vector id="{view}_view" type="{element}" count="{count}"/>' for view, element, count in views]
+    fields = [f'<field name="{view}" type="{view}_view"/>' for view, _, _ in views]
+    return [*vectors, f'<union id="{kind}">', *fields, '<field name="uint128" type="uint128"/>', "</union>"]

@@ -1,8 +1,10 @@
-"""Packets that move the machine: steps and runs in both directions, ranges (gdb manual, E.2, E.3: s, c, bs, bc, vCont)."""
+"""Packets that move the machine: steps and runs in both directions, ranges (gdb manual, E.2: s, c, bs, bc, vCont)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from runtime.debug.gdb.points import Points
 from runtime.debug.gdb.stops import THREAD, stop_reply
@@ -21,6 +23,9 @@ class Motions:
     def __init__(self, subject: Subject, points: Points, tell: Callable[[str], None]):
         self._subject, self._points, self._tell = subject, points, tell
         self._pc = _PC[subject.target.arch]
+        #: gdb takes it that ARM's watchpoints stop before the access, makes one more step in the direction it goes, and
+        #: looks then. (On x86 they are traps: the access has been made.)
+        self._before_access = subject.target.arch == "arm"
         #: Reasons for a stop that the client knows.
         self.understood: frozenset[str] = frozenset()
         self._last = Arrival(subject.icount, "reached")
@@ -34,9 +39,9 @@ class Motions:
         if name in ("s", "S"):
             return self._moved(self.step)
         if name in ("c", "C"):
-            return self._moved(self._subject.run)
+            return self._moved(self.run)
         if name in ("bs", "bc") and self._subject.reversible:
-            return self._moved(self.back if name == "bs" else self._subject.run_back)
+            return self._moved(self.back if name == "bs" else self.run_back)
         if name == "vRun" and self._subject.reversible:
             return self._restart(data)
         return b""
@@ -50,12 +55,12 @@ class Motions:
             if thread and int(thread, 16) not in (-1, 0, THREAD):
                 continue
             if action[:1] in ("c", "C"):
-                return self._moved(self._subject.run)
+                return self._moved(self.run)
             if action[:1] in ("s", "S"):
                 return self._moved(self.step)
             if action[:1] == "r":
                 start, end = (int(number, 16) for number in action[1:].split(","))
-                return self._moved(lambda: self._range(start, end))
+                return self._moved(partial(self._range, start, end))
         return b"E16"
 
     def _moved(self, motion: Callable[[], Arrival]) -> bytes:
@@ -74,25 +79,32 @@ class Motions:
         hardware = self._last.why == "break" and self._points.is_hardware(self._last.point)
         return stop_reply(self._subject.target, self._last, hardware, self.understood)
 
+    def run(self) -> Arrival:
+        """Forward to the next point."""
+        return self._seen(self._subject.run(), True)
+
+    def run_back(self) -> Arrival:
+        """Backward to the last point."""
+        return self._seen(self._subject.run_back(), False)
+
     def step(self) -> Arrival:
         """One instruction forward; a watchpoint that it hits is the reason of the stop."""
-        subject = self._subject
-        here = subject.icount
-        if self._points.watched and not subject.machine.halted:
-            arrival = subject.run(here + 1)
-        else:
-            arrival = subject.step()
-        return self._plain(arrival, here)
+        subject, here = self._subject, self._subject.icount
+        watched = self._points.watched and not subject.machine.halted
+        return self._plain(self._seen(subject.run(here + 1) if watched else subject.step(), True), here)
 
     def back(self) -> Arrival:
         """One instruction back, in the same way."""
-        subject = self._subject
-        here = subject.icount
-        if self._points.watched and not subject.machine.halted and here:
-            arrival = subject.run_back(here - 1)
-        else:
-            arrival = subject.back()
-        return self._plain(arrival, here)
+        subject, here = self._subject, self._subject.icount
+        watched = self._points.watched and not subject.machine.halted and here > 0
+        return self._plain(self._seen(subject.run_back(here - 1) if watched else subject.back(), False), here)
+
+    def _seen(self, arrival: Arrival, forward: bool) -> Arrival:
+        """Where gdb wants to be when a watchpoint was hit: on ARM one instruction short of that."""
+        if arrival.why == "watch" and self._before_access:
+            moved = self._subject.back() if forward else self._subject.step()
+            return replace(arrival, icount=moved.icount)
+        return arrival
 
     def _plain(self, arrival: Arrival, before: int) -> Arrival:
         """A step that came to an end of the recording is a step; the next one goes nowhere and says so."""

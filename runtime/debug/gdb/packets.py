@@ -1,4 +1,4 @@
-"""Packets of the protocol (gdb manual, E.1): ``$data#sum``, each acknowledged with ``+`` until both sides do without."""
+"""Packets of the protocol (gdb manual, E.1): ``$data#sum``, acknowledged with ``+`` until both sides do without."""
 
 from __future__ import annotations
 
@@ -87,6 +87,7 @@ class Framer:
                 return data
             if sent.lower() == checksum(data):
                 self.replies += b"+"
+                self._drop_repetitions(bytes(b"$" + data + b"#" + sent))
                 return data
             self.replies += b"-"
 
@@ -94,6 +95,11 @@ class Framer:
         """What to write for a packet with this content; kept for a repetition."""
         self._last = frame(data)
         return self._last
+
+    def _drop_repetitions(self, packet: bytes) -> None:
+        """A client that waited too long for its acknowledgement has sent the packet again, and wants one reply."""
+        while self._buffer.startswith(packet):
+            del self._buffer[: len(packet)]
 
     def _skip(self) -> None:
         """Over acknowledgements, to the beginning of a packet or INTERRUPT; ``-`` asks for the last packet again."""

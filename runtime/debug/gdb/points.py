@@ -1,8 +1,9 @@
-"""The breakpoints and watchpoints of a client. gdb takes all of them out at every stop and puts them back before the next
-motion, so that only a motion hands them on, and only if they have changed."""
+"""The breakpoints and watchpoints of a client. gdb takes all of them out at every stop and puts them back before the
+next motion, so that only a motion hands them on, and only if they have changed."""
 
 from __future__ import annotations
 
+from jitrr.engine.breakpoints import TooManyWatches
 from runtime.debug.subject import Subject
 from runtime.timeline.travel import Point
 
@@ -33,7 +34,7 @@ class Points:
         return point is not None and (0, point.address, 0, False) not in self._inserted
 
     def insert(self, kind: int, address: int, size: int, physical: bool) -> str:
-        """Put in a point; "" or why it cannot be. A page need not be mapped. ValueError, IndexError: there is no such."""
+        """Put in a point; "" or why it cannot be. The page need not be mapped. ValueError, IndexError: no such kind."""
         if _KINDS[kind] == "break":
             self._inserted[kind, address, 0, False] = Point("break", address)
             return ""
@@ -42,7 +43,7 @@ class Points:
         self._inserted[key] = Point(_KINDS[kind], address, size, physical)
         try:
             self.apply()
-        except ValueError as error:
+        except (ValueError, TooManyWatches) as error:
             if not known:
                 del self._inserted[key]
             return str(error)
@@ -61,7 +62,7 @@ class Points:
         self.apply()
 
     def apply(self) -> None:
-        """Hand them on, if they have changed. ValueError: there are too many."""
+        """Hand them on, if they have changed. ValueError, TooManyWatches: they cannot be."""
         wanted = frozenset(self._inserted.values())
         if wanted != self._applied:
             self._subject.set_points(sorted(wanted))

@@ -38,9 +38,11 @@ class Connection:
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream.settimeout(_PATIENCE)
         self.stream, self._framer = stream, Framer()
+        self._asked_to_stop = False
 
     def packet(self, seconds: float) -> bytes | None:
         """The next packet or INTERRUPT, None when there is none within that time."""
+        self._asked_to_stop = False
         try:
             found = self._framer.next()
             if found is None and self._receive(seconds):
@@ -51,11 +53,15 @@ class Connection:
         return found
 
     def interrupted(self) -> bool:
-        """Whether the client has sent INTERRUPT; for during a motion."""
-        self._receive(0)
-        found = self._framer.interrupted
-        self._flush()
-        return found
+        """Whether the client has sent INTERRUPT since its last packet, or is gone; for during a motion."""
+        if not self._asked_to_stop:
+            try:
+                self._receive(0)
+                self._asked_to_stop = self._framer.interrupted
+                self._flush()
+            except Closed:
+                self._asked_to_stop = True
+        return self._asked_to_stop
 
     def send(self, data: bytes) -> None:
         """A packet."""
@@ -169,11 +175,9 @@ class Server:
 
     def _asked(self, connection: Connection) -> bool:
         """During a motion: whether it is to end, because the client says so or is gone."""
-        try:
-            asked = connection.interrupted()
-        except Closed:
-            return True
-        self._turn_away()
+        asked = connection.interrupted()
+        if not asked:
+            self._turn_away()
         return asked
 
     def _turn_away(self) -> None:

@@ -1,5 +1,5 @@
-"""What one client asks for, packet by packet: registers, memory, points, queries (gdb manual, E.2 to E.4). Motions are in
-:mod:`runtime.debug.gdb.motions`."""
+"""What one client asks for, packet by packet: registers, memory, points, queries (gdb manual, E.2 to E.4). Motions are
+in :mod:`runtime.debug.gdb.motions`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from runtime.debug.target import MemoryFault
 PACKET_SIZE = 0x20000
 _NAME = re.compile(rb"[qQv](?:q?[A-Za-z]+\.)?[A-Za-z]+|b[cs]|.", re.DOTALL)
 _OK = b"OK"
+#: Features whose registers are read and written together.
+_AT_ONCE = (".core", ".sse", ".segments", ".vfp")
 #: Nothing that is mapped is there (EFAULT), or the request makes no sense (EINVAL).
 _FAULT, _INVALID = b"E0e", b"E16"
 
@@ -36,16 +38,16 @@ class Killed(Exception):
 
 
 class Session:
-    """One client and the machine it looks at. ``monitor`` answers ``monitor`` commands; ``tell`` shows the client a line
-    while it waits for a motion to end."""
+    """One client and the machine it looks at. ``monitor`` answers ``monitor`` commands; ``tell`` shows the client a
+    line while it waits for a motion to end."""
 
     def __init__(self, subject: Subject, monitor: Callable[[str], str] | None, tell: Callable[[str], None]):
         self._subject, self._target, self._monitor = subject, subject.target, monitor
         self.points = Points(subject)
         self._motions = Motions(subject, self.points, tell)
         self._registers = self._target.registers
-        #: Those of ``g`` and ``G``: gdb's own features. Others are asked for one by one.
-        self._plain = [register for register in self._registers if register.feature.startswith("org.gnu.")]
+        #: Those of ``g`` and ``G``, the first in the list. Others are asked for one by one.
+        self._plain = [register for register in self._registers if register.feature.endswith(_AT_ONCE)]
         self._physical = False
         #: The client wants packets without acknowledgements from now on.
         self.wants_no_acks = False

@@ -25,7 +25,9 @@ def stop_reply(target: Target, arrival: Arrival, hardware: bool, understood: fro
     if arrival.why == "power-off":
         return b"W00"
     signal = {"interrupted": SIGINT, "crashed": SIGSEGV, "failed": SIGABRT}.get(arrival.why, SIGTRAP)
-    return (f"T{signal:02x}" + _reason(arrival, hardware, understood) + f"thread:{THREAD:02x};" + _expedited(target)).encode()
+    return (
+        f"T{signal:02x}" + _reason(arrival, hardware, understood) + f"thread:{THREAD:02x};" + _expedited(target)
+    ).encode()
 
 
 def _reason(arrival: Arrival, hardware: bool, understood: frozenset[str]) -> str:
