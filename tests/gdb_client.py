@@ -30,6 +30,7 @@ class Client:
 
     def __init__(self, port: int, arch: str, registers: list[Register]):
         self.stream = socket.create_connection((LOOPBACK, port), PATIENCE)
+        self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
         self.arch, self.registers = arch, registers
         self._numbers = {register.name: number for number, register in enumerate(registers)}

@@ -210,7 +210,7 @@ BAD = {
     "trim backwards": (["trim", "{recorded}", "--from", "9", "--to", "8", "-o", "{new}"], "has no instructions"),
     "trim nowhere": (["trim", "{recorded}", "-o", "{tmp}/no/where"], "cannot write"),
     "trim onto": (["trim", "{recorded}", "-o", "{recorded}"], "exists already"),
-    "gdb": (["replay", "{recorded}", "--gdb", "1234"], "--gdb is not there yet"),
+    "gdb": (["replay", "{recorded}", "--gdb", "70000"], "--gdb is [HOST:]PORT with a port from 1 to 65535"),
     "bench": (["bench"], "not there yet"),
     "unknown command": (["rewind"], "No such command"),
     "unknown option": (["info", "--fast", "x"], "--fast"),

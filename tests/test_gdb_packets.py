@@ -69,7 +69,7 @@ def test_binary_data_is_escaped() -> None:
 
 @pytest.mark.parametrize("arch", ["x86_64", "i386", "arm"])
 def test_descriptions(arch: str) -> None:
-    """Well-formed; every type that is no builtin of gdb's is defined before it is used, every register is there once."""
+    """Well-formed; a type that is no builtin of gdb's is defined before it is used, every register is there once."""
     cpu: Any = SimpleNamespace(get=lambda name, index=0: int(name == "has_long_mode" and arch == "x86_64"))
     registers = (ArmInspector(cpu) if arch == "arm" else X86Inspector(cpu)).registers
     root = xml.fromstring(target_description(arch, registers))

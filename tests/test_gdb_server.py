@@ -1,9 +1,10 @@
-"""The gdb server over replays of the demo guests, by raw packets: what QEMU's reverse_debugging.py asks of a server, and
-everything a client may send."""
+"""The gdb server over replays of the demo guests, by raw packets: what QEMU's reverse_debugging.py asks of a server,
+and everything a client may send."""
 
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Iterator
 
@@ -30,8 +31,8 @@ def client(served: Served) -> Iterator[Client]:
 
 
 def test_steps_and_reverse_steps(client: Client) -> None:
-    """QEMU's tests/avocado/reverse_debugging.py: ten steps, ten reverse steps by the same addresses; breakpoints on all of
-    them, and reverse-continue lands on the last."""
+    """QEMU's tests/avocado/reverse_debugging.py: ten steps, ten reverse steps by the same addresses; breakpoints on all
+    of them, and reverse-continue lands on the last."""
     steps = [client.pc]
     for _ in range(9):
         assert client.ask("s").startswith("T05")
@@ -47,8 +48,7 @@ def test_steps_and_reverse_steps(client: Client) -> None:
     for pc in steps:
         client.insert(0, pc, 4)
     assert "swbreak" in client.ask("bc")
-    expected = next(pc for pc in [*reversed(steps)])
-    assert client.pc == expected or after in steps
+    assert client.pc == steps[-1] or after in steps
     for pc in set(steps):
         client.remove(0, pc, 4)
     assert client.ask("bc").startswith("T05replaylog:begin;") and client.icount == 0
@@ -170,8 +170,6 @@ def test_a_range_is_stepped_through(client: Client) -> None:
     pc = client.pc
     reply = client.ask(f"vCont;r{pc:x},{pc + 1:x}:1")
     assert reply.startswith("T05") and client.pc != pc and client.icount == 31_000_001
-    client.seek(31_000_000)
-    assert client.ask("vCont;r0,ffffffff:1;c").startswith("T05") or True
 
 
 def test_ctrl_c_during_a_run(client: Client, served: Served) -> None:
@@ -199,8 +197,9 @@ def test_queries(client: Client) -> None:
     assert client.ask("vCont?") == "vCont;c;C;s;S;r"
     assert client.ask("qfThreadInfo") == "m01" and client.ask("qsThreadInfo") == "l" and client.ask("qC") == "QC01"
     assert bytes.fromhex(client.ask("qThreadExtraInfo,01")).startswith(b"CPU#0")
-    for packet, reply in (("Hg0", "OK"), ("Hc-1", "OK"), ("Hg7", "E16"), ("T1", "OK"), ("T2", "E16"), ("qAttached", "1"),
-                          ("vMustReplyEmpty", ""), ("qTStatus", ""), ("Y", ""), ("", ""), ("!", "OK")):  # fmt: skip
+    replies = {"Hg0": "OK", "Hc-1": "OK", "Hg7": "E16", "T1": "OK", "T2": "E16", "qAttached": "1", "!": "OK",
+               "vMustReplyEmpty": "", "qTStatus": "", "Y": "", "": ""}  # fmt: skip
+    for packet, reply in replies.items():
         assert client.ask(packet) == reply, packet
 
 
@@ -233,7 +232,7 @@ def test_clients_come_and_go(served: Served) -> None:
     first = served.client()
     first.seek(1234)
     first.insert(0, first.pc)
-    second = __import__("socket").create_connection(("127.0.0.1", served.port), 60)
+    second = socket.create_connection(("127.0.0.1", served.port), 60)
     assert second.recv(10) == b""  # there is one at a time
     assert first.ask("D") == "OK"
     third = served.client()

@@ -23,6 +23,8 @@ from runtime.timeline.replay import Replay
 from runtime.timeline.watch import Interrupted, Watch
 
 _PHYSICAL = WATCHES - DEBUG_WATCHES  # where Stop.watches goes on with those of physical addresses
+#: Hits in a piece of the way, after which only its end is looked at more closely; and the length of that, at first.
+_MANY = 256
 KINDS = ("break", "write", "read", "access")
 
 
@@ -267,16 +269,29 @@ class Travel:
     def _last_hit(self, begin: int, end: int, pc: int | None) -> Hit | None:
         """The last hit from ``begin`` on and before ``end``; with ``pc``: before the delivery at ``end`` that led to
         the breakpoint there."""
+        self.machine.stop_at_points(False)
         self._seek(begin)
         self.machine.stop_at_points(True)
-        last = None
+        last, count = None, 0
         while (stop := self.replay.advance(end)).reason is not StopReason.REACHED:
-            last = self._passed(stop)
+            last, count = self._passed(stop), count + 1
+            if count == _MANY and end - self.icount > _MANY:
+                return self._last_of_many(end, pc) or last
         if pc is not None and self.pc != pc:
             while (stop := self.replay.advance(end + 1)).reason is StopReason.BREAKPOINT and self.pc != pc:
                 last = self._passed(stop)
         self.machine.stop_at_points(False)
         return last
+
+    def _last_of_many(self, end: int, pc: int | None) -> Hit | None:
+        """The last hit from here on, where hits are frequent: looked for from the end in growing pieces."""
+        here, until, span = self.icount, end, _MANY
+        while until > here:
+            begin = max(here, until - span)
+            if (hit := self._last_hit(begin, until, pc if until == end else None)) is not None:
+                return hit
+            until, span = begin, span * 16
+        return None
 
     def _passed(self, stop: Stop) -> Hit:
         self.machine.engine.breakpoints.pass_here()

@@ -75,8 +75,12 @@ class Connection:
         """Hang up."""
         self.stream.close()
 
+    def readable(self, seconds: float) -> bool:
+        """Whether something, or the end, is there to be received within that time."""
+        return bool(select.select([self.stream], [], [], seconds)[0])
+
     def _receive(self, seconds: float) -> bool:
-        if not select.select([self.stream], [], [], seconds)[0]:
+        if not self.readable(seconds):
             return False
         try:
             data = self.stream.recv(1 << 16)
@@ -158,7 +162,7 @@ class Server:
         subject.interrupt = lambda: self._asked(connection)
         while not self._ended():
             packet = connection.packet(_IDLE)
-            self._turn_away()
+            self._turn_away(connection)
             if packet is None or packet == INTERRUPT:  # it stands still already
                 continue
             try:
@@ -176,11 +180,11 @@ class Server:
     def _asked(self, connection: Connection) -> bool:
         """During a motion: whether it is to end, because the client says so or is gone."""
         asked = connection.interrupted()
-        if not asked:
-            self._turn_away()
+        self._turn_away(connection)
         return asked
 
-    def _turn_away(self) -> None:
-        """There is one client at a time: hang up on others, so that they do not wait in vain."""
-        if (stream := self._accepted(0)) is not None:
+    def _turn_away(self, connection: Connection) -> None:
+        """There is one client at a time: hang up on others, so that they do not wait in vain. They wait while there is
+        something to receive from the one we have, for it may be gone."""
+        if not connection.readable(0) and (stream := self._accepted(0)) is not None:
             stream.close()
