@@ -19,6 +19,7 @@ def announce(address: tuple[str, int], arch: str) -> None:
 def debug_replay(path: Path, gdb: str, icount: int, tier: str) -> None:
     """Serve gdb over a replay of ``path`` that stands at ``icount``, until gdb kills it or a signal comes."""
     from runtime.debug.gdb.server import AddressError, Server, parse_address
+    from runtime.debug.monitor.monitor import Monitor
     from runtime.debug.subject import ReplaySubject
     from runtime.recording.recording import Recording
     from runtime.timeline.travel import Travel
@@ -36,7 +37,8 @@ def debug_replay(path: Path, gdb: str, icount: int, tier: str) -> None:
         try:
             travel.seek(icount)
             announce(address, recording.config().arch)
-            server.serve(ReplaySubject(travel))
+            subject = ReplaySubject(travel)
+            server.serve(subject, Monitor(travel, subject.target).execute)
         finally:
             server.close()
             travel.close()

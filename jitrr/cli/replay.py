@@ -31,6 +31,8 @@ def command(recording: Path, seek: int | None, until: int | None, digest: bool, 
     if gdb is not None:
         if until is not None or digest:
             raise Failure("--gdb goes with --seek, not with --until or --digest")
+        if monitor:
+            raise Failure("--gdb has a monitor in it (monitor help): it does not go with --monitor yet")
         return debug_replay(recording, gdb, seek or 0, tier)
     if monitor:
         if until is not None or digest:

@@ -28,6 +28,10 @@ class Subject(Protocol):
         """Where it is."""
 
     @property
+    def points(self) -> tuple[Point, ...]:
+        """Where motions stop."""
+
+    @property
     def refusal(self) -> str:
         """Why registers and memory cannot be written; "" when they can."""
 
@@ -56,6 +60,11 @@ class ReplaySubject:
     def icount(self) -> int:
         """Where it is."""
         return self.travel.icount
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Where motions stop."""
+        return self.travel.points
 
     @property
     def interrupt(self) -> Callable[[], bool]:

@@ -18,7 +18,6 @@ class Points:
     def __init__(self, subject: Subject):
         self._subject = subject
         self._inserted: dict[tuple[int, int, int, bool], Point] = {}
-        self._applied: frozenset[Point] = frozenset()
 
     @property
     def watched(self) -> bool:
@@ -63,7 +62,6 @@ class Points:
 
     def apply(self) -> None:
         """Hand them on, if they have changed. ValueError, TooManyWatches: they cannot be."""
-        wanted = frozenset(self._inserted.values())
-        if wanted != self._applied:
-            self._subject.set_points(sorted(wanted))
-            self._applied = wanted
+        wanted = tuple(sorted(set(self._inserted.values())))
+        if wanted != self._subject.points:
+            self._subject.set_points(wanted)
