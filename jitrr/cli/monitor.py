@@ -24,24 +24,25 @@ METAVAR = "[qmp:]stdio|PORT|unix:PATH"
 
 @click.command("monitor")
 @recording_argument
-@click.option("--seek", type=click.IntRange(min=0), metavar="N", default=0, help="Begin at instruction N.")
+@click.option("--seek", metavar="PLACE", default="begin", help="Begin there: N, 50%, end-1000, 12.5s, event:N, ...")
 @click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True)
-def command(recording: Path, seek: int, tier: str) -> None:
+def command(recording: Path, seek: str, tier: str) -> None:
     """Look at RUN.jrr and move about in it, by commands; help lists them. Ctrl-C ends a motion."""
     monitor_replay(recording, ("stdio",), seek, tier)
 
 
-def monitor_replay(path: Path, texts: tuple[str, ...], icount: int, tier: str) -> None:
-    """Talk about a replay of ``path`` that stands at ``icount``, at the places of ``--monitor``."""
+def monitor_replay(path: Path, texts: tuple[str, ...], seek: str, tier: str) -> None:
+    """Talk about a replay of ``path`` that stands at the place ``seek``, at the places of ``--monitor``."""
     with failures():
         from runtime.debug.monitor.monitor import Monitor
         from runtime.debug.target import make_target
         from runtime.recording.recording import Recording
+        from runtime.timeline.places import resolve
         from runtime.timeline.travel import Travel
         from runtime.timeline.watch import Watch
 
         recording = Recording(path)
-        recording.check_within(icount)
+        icount = resolve(recording, seek)
         hub = open_hub(texts)
         with Watch() as watch:
             travel = Travel(recording, tier=tier, watch=watch)

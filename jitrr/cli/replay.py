@@ -13,19 +13,17 @@ from jitrr.cli.errors import Failure, failures
 from jitrr.cli.monitor import METAVAR, monitor_replay
 from jitrr.cli.options import recording_argument
 
-_COUNT = click.IntRange(min=0)
-
 
 @click.command("replay")
 @recording_argument
-@click.option("--seek", type=_COUNT, metavar="N", help="Go to instruction N at once.")
-@click.option("--until", type=_COUNT, metavar="N", help="Stop at instruction N instead of the end.")
+@click.option("--seek", metavar="PLACE", help="Go there at once: N, 50%, end-1000, 12.5s, event:N, console:TEXT.")
+@click.option("--until", metavar="PLACE", help="Stop there instead of at the end; +N counts from the start or --seek.")
 @click.option("--digest", is_flag=True, help="Print the digest of the state reached, as JSON.")
 @click.option("--no-verify", is_flag=True, help="Do not check the recorded digests on the way.")
 @click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True)
 @click.option("--gdb", metavar="[HOST:]PORT", help="Wait for gdb there; without a host, on this machine only.")
 @click.option("--monitor", metavar=METAVAR, multiple=True, help="Move as told there; see docs/monitor.md.")
-def command(recording: Path, seek: int | None, until: int | None, digest: bool, no_verify: bool, tier: str,
+def command(recording: Path, seek: str | None, until: str | None, digest: bool, no_verify: bool, tier: str,
             gdb: str | None, monitor: tuple[str, ...]) -> None:  # fmt: skip
     """Replay RUN.jrr: all of it with the guest's console, or to any instruction."""
     if gdb is not None:
@@ -37,24 +35,24 @@ def command(recording: Path, seek: int | None, until: int | None, digest: bool, 
     if monitor:
         if until is not None or digest:
             raise Failure("--monitor goes with --seek, not with --until or --digest")
-        return monitor_replay(recording, monitor, seek or 0, tier)
-    if seek is not None and until is not None and until < seek:
-        raise Failure(f"--until {until} is before --seek {seek}")
+        return monitor_replay(recording, monitor, seek or "begin", tier)
     with failures():
         _replay(recording, seek, until, digest, not no_verify, tier)
 
 
-def _replay(path: Path, seek: int | None, until: int | None, digest: bool, verify: bool, tier: str) -> None:
+def _replay(path: Path, begin: str | None, end: str | None, digest: bool, verify: bool, tier: str) -> None:
     from runtime.borders.console import ConsoleOutput
     from runtime.recording.recording import Recording
+    from runtime.timeline.places import resolve
     from runtime.timeline.progress import Progress
     from runtime.timeline.replay import Replay
     from runtime.timeline.watch import Watch
 
     recording = Recording(path)
-    for target in (seek, until):
-        if target is not None:
-            recording.check_within(target)
+    seek = None if begin is None else resolve(recording, begin)
+    until = None if end is None else resolve(recording, end, seek or 0)
+    if seek is not None and until is not None and until < seek:
+        raise Failure(f"--until {until} is before --seek {seek}")
     silent = seek is not None or digest
     goal = next((at for at in (until, seek) if at is not None), recording.icount)
     over_console = not silent and sys.stdout.isatty() and sys.stderr.isatty()

@@ -185,6 +185,7 @@ class Recorder(LiveBorder):
                  script: Script | None = None, shift: int = 0, rtc_base_ns: int | None = None):  # fmt: skip
         super().__init__(console, terminal, script, shift, rtc_base_ns)
         self._log = log
+        log.printed(b"")
 
     def wall_clock_ns(self) -> int:
         """The host's clock, logged."""
@@ -197,6 +198,12 @@ class Recorder(LiveBorder):
         data = super().entropy(size)
         self._log.event(self.read_icount(), ENTROPY, data)
         return data
+
+    def output(self, channel: str, data: bytes) -> None:
+        """To the console; the log notes what it printed, for those who look for it."""
+        super().output(channel, data)
+        if channel == _CONSOLE:
+            self._log.printed(data)
 
     def connect(self, channel: str, sink: Sink) -> None:
         """Input of ``channel`` is logged with its icount, then goes to ``sink``."""

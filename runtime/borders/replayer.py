@@ -21,6 +21,8 @@ class Replayer:
         self.on_schedule: Callable[[int], None] = lambda icount: None
         #: Asked at every poll; True ends the run_to.
         self.on_poll: Callable[[int], bool] = lambda icount: False
+        #: Told of everything the guest shows: icount (of the instructions before the one that does it), channel, data.
+        self.on_output: Callable[[int, str, bytes], None] | None = None
         self.failed: Divergence | None = None
         self._console = console or ConsoleOutput(None)
         self._sinks: dict[str, Sink] = {}
@@ -56,6 +58,8 @@ class Replayer:
 
     def output(self, channel: str, data: bytes) -> None:
         """Show the console again."""
+        if self.on_output is not None:
+            self.on_output(self.read_icount(), channel, data)
         if channel == "serial0":
             self._console.write(data)
 

@@ -53,6 +53,15 @@ class Digest(NamedTuple):
     digest: bytes
 
 
+class Printed(NamedTuple):
+    """What the guest printed on its console by instructions after ``begin`` and up to ``end``. No event: it tells where
+    to look for a text."""
+
+    begin: int
+    end: int
+    data: bytes
+
+
 class LogWriter:
     """Appends batches. ``event`` and ``digest`` only collect and cannot fail; :meth:`flush` writes (or OSError)."""
 
@@ -66,6 +75,7 @@ class LogWriter:
         self._batches = 0
         self._events: list[Event] = []
         self._digests: list[Digest] = []
+        self._printed: bytearray | None = None
         #: Events of the whole history so far: ``events`` of them are another recording's, which this one goes on from.
         self.events = events
         self.bytes = 0
@@ -74,6 +84,12 @@ class LogWriter:
         """Log one event."""
         self._events.append(Event(icount, kind, data))
         self.events += 1
+
+    def printed(self, data: bytes) -> None:
+        """Note what the guest printed on its console; called at the beginning, or there is no such note."""
+        if self._printed is None:
+            self._printed = bytearray()
+        self._printed += data
 
     def digest(self, icount: int, digest: bytes) -> None:
         """Log the identity of the state at ``icount``."""
@@ -87,6 +103,8 @@ class LogWriter:
         if self._digests:
             icounts = _deltas([d.icount for d in self._digests])
             batch["digests"] = [icounts, b"".join(d.digest for d in self._digests)]
+        if self._printed is not None:
+            batch["printed"], self._printed = bytes(self._printed), bytearray()
         if end is not None:
             batch["end"] = end
         self._writer.add_message(self._channel, icount, msgpack.packb(batch), icount, self._batches)
@@ -113,6 +131,8 @@ class Log:
     def __init__(self, path: Path):
         self.events: list[Event] = []
         self.digests: list[Digest] = []
+        #: The console's output by batches; None if the recording does not have it.
+        self.printed: list[Printed] | None = None
         self.icount = 0
         self.end: dict[str, str] | None = None
         for number, message in enumerate(_messages(path)):
@@ -121,13 +141,21 @@ class Log:
             self._add(msgpack.unpackb(message.data))
 
     def goes_on_from(self, before: Log, icount: int, events: int) -> None:
-        """Put in front what ``before`` has: its first ``events`` events, its digests up to ``icount``."""
+        """Put in front what ``before`` has: its first ``events`` events, its digests up to ``icount``. Of the console's
+        output that batch is taken whole which lies on both sides of ``icount``."""
         self.events[:0] = before.events[:events]
         own = {digest.icount for digest in self.digests[:1]}
         self.digests[:0] = [digest for digest in before.digests if digest.icount <= icount and digest.icount not in own]
+        if before.printed is None:
+            self.printed = None
+        elif self.printed is not None:
+            own_output = [each._replace(begin=max(each.begin, icount)) for each in self.printed]
+            self.printed = [p._replace(end=min(p.end, icount)) for p in before.printed if p.begin < icount] + own_output
         self.icount = max(self.icount, icount)
 
     def _add(self, batch: dict[str, Any]) -> None:
+        if "printed" in batch:
+            self.printed = [*(self.printed or []), Printed(self.icount, batch["icount"], batch["printed"])]
         self.icount = batch["icount"]
         self.end = batch.get("end")
         if "events" in batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,15 @@ class Replay:
     def forget(self) -> None:
         """Drop the temporary checkpoints."""
         self._kept.forget()
+
+    @property
+    def on_output(self) -> Callable[[int, str, bytes], None] | None:
+        """Told of everything the guest shows: icount of the instruction that does it, channel, data."""
+        return self._border.on_output
+
+    @on_output.setter
+    def on_output(self, listener: Callable[[int, str, bytes], None] | None) -> None:
+        self._border.on_output = listener
 
     @property
     def events(self) -> int:

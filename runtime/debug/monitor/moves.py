@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.debug.monitor.commands import REPLAY, MonitorError, command
+from runtime.recording.errors import RecordingError
+from runtime.timeline.places import resolve
 from runtime.timeline.travel import Arrival, Point, Travel
 
 if TYPE_CHECKING:
@@ -22,9 +24,14 @@ def count(monitor: Monitor, text: str) -> int:
 
 
 def place(monitor: Monitor, text: str) -> int:
-    """An instruction count: an expression, or the name that savevm gave it."""
-    labels = monitor.labels.all()
-    return labels[text] if text in labels else monitor.value(text)
+    """An instruction count: whatever ``--seek`` takes, names that savevm gave among it, or an expression."""
+    travel = _travel(monitor)
+    try:
+        return resolve(travel.recording, text, travel.icount)
+    except RecordingError:
+        if "console:" in text or "label:" in text or "event:" in text:
+            raise
+        return monitor.value(text)
 
 
 # -- QEMU's ------------------------------------------------------------------------------------------------------------

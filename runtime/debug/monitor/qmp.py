@@ -214,7 +214,7 @@ def _query_replay(qmp: Qmp) -> dict[str, Any]:
 
 @_command("replay-break", {"icount": int})
 def _replay_break(qmp: Qmp, icount: int) -> dict[str, Any]:
-    qmp.monitor.perform(f"replay_break {icount}")
+    qmp.monitor.perform(f"replay_break {hex(icount)}")  # a plain number, whatever its sign
     return {}
 
 
