@@ -16,18 +16,19 @@ def announce(address: tuple[str, int], arch: str) -> None:
     click.echo(f"jitrr: waiting for gdb at {host}:{port}; start {gdb} and type: target remote {host}:{port}", err=True)
 
 
-def debug_replay(path: Path, gdb: str, icount: int, tier: str) -> None:
-    """Serve gdb over a replay of ``path`` that stands at ``icount``, until gdb kills it or a signal comes."""
+def debug_replay(path: Path, gdb: str, seek: str, tier: str) -> None:
+    """Serve gdb over a replay of ``path`` that stands at the place ``seek``, until gdb kills it or a signal comes."""
     from runtime.debug.gdb.server import AddressError, Server, parse_address
     from runtime.debug.monitor.monitor import Monitor
     from runtime.debug.subject import ReplaySubject
     from runtime.recording.recording import Recording
+    from runtime.timeline.places import resolve
     from runtime.timeline.travel import Travel
     from runtime.timeline.watch import Watch
 
     with failures(), Watch() as watch:
         recording = Recording(path)
-        recording.check_within(icount)
+        icount = resolve(recording, seek)
         try:
             address = parse_address(gdb)
             server = Server(address, lambda: watch.reason() is not None)

@@ -31,7 +31,7 @@ def command(recording: Path, seek: str | None, until: str | None, digest: bool, 
             raise Failure("--gdb goes with --seek, not with --until or --digest")
         if monitor:
             raise Failure("--gdb has a monitor in it (monitor help): it does not go with --monitor yet")
-        return debug_replay(recording, gdb, seek or 0, tier)
+        return debug_replay(recording, gdb, seek or "begin", tier)
     if monitor:
         if until is not None or digest:
             raise Failure("--monitor goes with --seek, not with --until or --digest")
