@@ -87,7 +87,7 @@ def compiled(**functions: Callable[..., Any]) -> Callable[..., int]:
     pieces = [piece for item in functions.items() for piece in to_ir(*item)]
     name, function = list(functions.items())[-1]
     linker = Linker()
-    address = linker.load(compile_ir("\n".join(dict.fromkeys(pieces)), speed=1, keep=[name]), [name])[name]
+    address = linker.load(compile_ir("\n".join(dict.fromkeys(pieces)), keep=[name]), [name])[name]
     call = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * function.__code__.co_argcount)(address)
     call.linker = linker  # type: ignore[attr-defined]  # its memory holds the code
     return call

@@ -26,7 +26,6 @@ from jitrr.engine.messages import message, read_message
 if TYPE_CHECKING:
     from jitrr.engine.codegen import Linker
 
-CHUNK = 10
 MAX_WORKERS = 4
 #: Beside the installed native code when it could not be built: a line that says why.
 FAILED = "failed"
@@ -117,11 +116,10 @@ def build(frontend: str) -> bytes:
     """Compile everything: {helpers: arity}, objects with their symbols. Raises RuntimeError when that fails."""
     count = min(len(os.sched_getaffinity(0)), MAX_WORKERS)
     with _workers(frontend, count) as ask:
-        helpers, functions, parts = ask("declared").result()
-        chunks = [ask("lower", first, first + CHUNK) for first in range(0, functions, CHUNK)]
-        texts = [text for chunk in chunks for text in chunk.result()]
-        results = [ask("link", texts), *(ask("interpret", number) for number in range(parts))]
-        objects = [result.result() for result in results]
+        asked = ask("helpers")
+        handlers = [ask("interpret", number) for number in range(ask("parts").result())]
+        helpers, *linked = asked.result()
+        objects = [linked, *(part.result() for part in handlers)]
     meta = {"helpers": helpers, "objects": [[len(data), symbols] for data, symbols in objects]}
     head = json.dumps(meta).encode()
     return struct.pack("<I", len(head)) + head + b"".join(data for data, _ in objects)

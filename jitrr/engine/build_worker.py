@@ -15,7 +15,6 @@ from typing import Any
 from jitrr.engine.codegen import compile_ir
 from jitrr.engine.frontends import load_frontend
 from jitrr.engine.interp import Part, generate
-from jitrr.engine.lower import to_ir
 from jitrr.engine.messages import message, read_message
 from jitrr.engine.native import FUNCTIONS, HELPERS, arity
 
@@ -28,27 +27,27 @@ class Builder:
         self.frontend.declare_helpers()
         self.indexes = {name: number for number, name in enumerate(HELPERS)}
 
-    def declared(self) -> tuple[dict[str, int], int, int]:
-        """(arguments of each helper, number of functions to lower, number of parts of the interpreter)."""
-        return {name: arity(function) for name, function in HELPERS.items()}, len(FUNCTIONS), len(self._parts)
+    def parts(self) -> int:
+        """Number of parts of the interpreter."""
+        return len(self._parts)
 
     @cached_property
     def _parts(self) -> list[Part]:
         return generate(self.frontend, self.indexes)
 
-    def lower(self, first: int, end: int) -> list[str]:
-        """IR of a range of the functions, in pieces."""
-        return [text for item in list(FUNCTIONS.items())[first:end] for text in to_ir(*item)]
+    def helpers(self) -> tuple[dict[str, int], bytes, list[str]]:
+        """Arguments of each helper; object and symbols of all of them."""
+        from jitrr.engine.lower import to_ir  # numba, which takes long to import, for one of the processes only
 
-    def link(self, texts: list[str]) -> tuple[bytes, list[str]]:
-        """Object and symbols of all helpers."""
+        pieces = [piece for symbol, function in FUNCTIONS.items() for piece in to_ir(symbol, function)]
         names = list(HELPERS)
-        return compile_ir("\n".join(dict.fromkeys(texts)), speed=1, keep=names), names
+        image = compile_ir("\n".join(dict.fromkeys(pieces)), keep=names)
+        return {name: arity(function) for name, function in HELPERS.items()}, image, names
 
     def interpret(self, number: int) -> tuple[bytes, list[str]]:
         """Object and symbols of a part of the interpreter."""
         part = self._parts[number]
-        return compile_ir(part.text, speed=part.speed, keep=part.symbols), part.symbols
+        return compile_ir(part.text, passes=part.passes, keep=part.symbols), part.symbols
 
 
 def main() -> None:

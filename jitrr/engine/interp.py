@@ -7,10 +7,11 @@ early.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jitrr.engine.cells import CELL_SIZE, H_IMM, H_LINK, H_OFF, H_UNCOUNT
+from jitrr.engine.codegen import PASSES
 from jitrr.engine.constants import FOR_WRITE, JC_ENTRY, JC_SIZE, READ, TLB_ENTRY, TLB_SIZE, WRITE
 from jitrr.engine.exits import Exit
 from jitrr.engine.frontend import Frontend
@@ -465,17 +466,17 @@ def advance(e: InterpEmit, mask: int) -> str:
 
 @dataclass(frozen=True)
 class Part:
-    """One module of the interpreter, the symbols it gives, and how hard to optimise it (0..3)."""
+    """One module of the interpreter, the symbols it gives, and LLVM's passes over it."""
 
     text: str
     symbols: list[str]
-    speed: int
+    passes: Sequence[str]
 
 
 #: Symbols besides ``op_*`` that the engine needs the addresses of.
 SPECIAL = ("head", "stale", "stopped", "short", "resume", "enter")
-#: Parts the hot rows are split into, so that several processes can compile them.
-SPLIT = 2
+#: Parts that the hot and the cold rows are split into, so that several processes can compile them.
+SPLIT, COLD_SPLIT = 4, 2
 
 
 def generate(frontend: Frontend, helpers: dict[str, int]) -> list[Part]:
@@ -484,14 +485,15 @@ def generate(frontend: Frontend, helpers: dict[str, int]) -> list[Part]:
     machine = machinery(frontend, helpers)
     plain = [row for row in frontend.rows if row.kind != "exit"]
     hot, cold = [row for row in plain if not row.cold], [row for row in plain if row.cold]
-    groups = [(hot[first::SPLIT], 2) for first in range(SPLIT)] + [(cold, 0)]
+    groups: list[tuple[list[Row], Sequence[str]]] = [(hot[first::SPLIT], PASSES) for first in range(SPLIT)]
+    groups += [(cold[first::COLD_SPLIT], ()) for first in range(COLD_SPLIT)]
     bodies = [[handler(layout, helpers, row) for row in group] for group, _ in groups]
     exits = [*(row_symbol(row) for row in frontend.rows if row.kind == "exit"), *SPECIAL]
     return [
         Part(
             "\n".join([*Emit.declarations.values(), *body, machine]) + METADATA,
             [*(row_symbol(row) for row in group), *(exits if number == 0 else ())],
-            speed,
+            passes,
         )
-        for number, ((group, speed), body) in enumerate(zip(groups, bodies, strict=True))
+        for number, ((group, passes), body) in enumerate(zip(groups, bodies, strict=True))
     ]

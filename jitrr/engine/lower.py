@@ -31,6 +31,8 @@ _COMPARISON = {
     operator.eq: "eq", operator.ne: "ne", operator.lt: "slt", operator.le: "sle", operator.gt: "sgt",
     operator.ge: "sge",
 }  # fmt: skip
+#: Functions of at most so many lines of IR become part of those that call them.
+INLINE = 60
 _MIN, _MAX = -(1 << 63), (1 << 63) - 1
 
 
@@ -90,7 +92,8 @@ class _Lowering(Text):
         slots = [f" {slot} = alloca i64\n store i64 0, ptr {slot}" for slot in self.slots.values()]
         parameters = ", ".join(f"i64 %a{n}" for n in range(self.arguments))
         body = "\n".join([*slots, f" br label %B{blocks[0][0]}", *self.lines])
-        return f"define i64 @{self.symbol}({parameters}) nounwind {{\n{body}\n}}\n"
+        inline = " alwaysinline" if len(self.lines) <= INLINE else ""
+        return f"define i64 @{self.symbol}({parameters}) nounwind{inline} {{\n{body}\n}}\n"
 
     # -- statements and variables -------------------------------------------------------------------------------------
     def _statement(self, statement: Any) -> None:
