@@ -166,6 +166,21 @@ def test_trim(jitrr, recorded, tmp_path):
     assert early.code == 2 and "is a piece that begins at instruction 30000" in early.err
 
 
+def test_diff(jitrr, recorded, toy_args, tmp_path):
+    same = jitrr("diff", recorded, recorded)
+    assert same.code == 0 and same.out == "the same from instruction 0 to 100,000, where both end\n"
+    jitrr("trim", recorded, "--to", 60_000, "-o", tmp_path / "p.jrr")
+    shorter = jitrr("diff", tmp_path / "p.jrr", recorded)
+    assert shorter.code == 1
+    assert [" ".join(line.split()) for line in shorter.out.splitlines()] == [
+        "the states are the same up to instruction 60,000", "A ends at 60,000: trimmed", "B ends at 100,000: power-off",
+    ]  # fmt: skip
+    jitrr("record", *toy_args, "--memory", "2M", "-o", tmp_path / "b.jrr")
+    other = jitrr("diff", recorded, tmp_path / "b.jrr")
+    assert other.code == 2 and "are of different machines: memory 1048576 and 2097152" in other.err
+    assert len(other.err.splitlines()) == 1
+
+
 BAD = {
     "no kernel": (["record", "-o", "{new}"], "give a --kernel"),
     "missing kernel": (["record", "--kernel", "{tmp}/none", "-o", "{new}"], "cannot read the kernel"),
@@ -212,6 +227,8 @@ BAD = {
     "trim nowhere": (["trim", "{recorded}", "-o", "{tmp}/no/where"], "cannot write"),
     "trim onto": (["trim", "{recorded}", "-o", "{recorded}"], "exists already"),
     "gdb": (["replay", "{recorded}", "--gdb", "70000"], "--gdb is [HOST:]PORT with a port from 1 to 65535"),
+    "diff nothing": (["diff", "{recorded}", "{tmp}/none.jrr"], "does not exist"),
+    "diff one": (["diff", "{recorded}"], "B.jrr"),
     "bench": (["bench"], "not there yet"),
     "unknown command": (["rewind"], "No such command"),
     "unknown option": (["info", "--fast", "x"], "--fast"),

@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 from real_machine import record_demo
 
+from jitrr.cli import main
 from runtime.borders.console import ConsoleOutput
 from runtime.borders.script import Script, parse_script
+from runtime.debug.target import make_target
+from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.branch import branch
 from runtime.timeline.record import Outside, Pace
 from runtime.timeline.replay import Replay
+from runtime.timeline.travel import Point, Travel
 from runtime.timeline.verify import verify
+from runtime.timeline.watch import Limits
 
 OFTEN = Pace(digest=0.1, checkpoint=0.1)
 
@@ -41,3 +46,82 @@ def test_the_demo_guest_is_answered_otherwise(arch: str, tmp_path: Path) -> None
         replay.run_to(icount)
         assert replay.digest() == digest
     replay.close()
+
+
+@pytest.fixture(scope="module", params=["x86_64", "arm"])
+def recorded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    path: Path = tmp_path_factory.mktemp("live") / "a.jrr"
+    record_demo(path, pace=OFTEN, arch=request.param)
+    return Recording(path)
+
+
+def test_a_debugger_goes_live_and_records(recorded: Recording, tmp_path: Path) -> None:
+    """Steps, breakpoints and interruptions of a live machine leave no trace in its recording."""
+    at = recorded.log.events[-1].icount - 1_000_000
+    travel = Travel(recorded)
+    travel.seek(at)
+    travel.go_live(tmp_path / "b.jrr", pace=OFTEN)
+    assert "b.jrr" in travel.refusal
+    with pytest.raises(RecordingError, match="there is no going back"):
+        travel.back()
+    for _ in range(20):
+        travel.step()
+    assert travel.icount >= at + 20
+    travel.step(1000)
+    pc = travel.pc
+    travel.set_points([Point("break", pc)])
+    arrivals = [travel.run() for _ in range(3)]
+    assert {arrival.why for arrival in arrivals} <= {"break", "power-off", "interrupted"}
+    travel.set_points(())
+    asked = iter([True])
+    travel.interrupt = lambda: next(asked, False)
+    assert travel.run().why in ("interrupted", "power-off")
+    travel.run(travel.icount + 50_000)
+    travel.close()
+    child = Recording(tmp_path / "b.jrr")
+    assert child.clean_close and child.icount > at
+    verdict = verify(child)
+    assert verdict.good and verdict.icount == child.icount, verdict.message
+
+
+def test_a_debugger_goes_live_and_writes(recorded: Recording) -> None:
+    travel = Travel(recorded)
+    travel.seek(recorded.icount // 2)
+    assert travel.refusal
+    travel.go_live()
+    assert not travel.refusal
+    target = make_target(travel.machine)
+    name = "rax" if target.arch == "x86_64" else "r0"
+    target.write_register(name, 0x1234)
+    assert target.read_register(name) == 0x1234
+    with pytest.raises(RecordingError, match="runs live already"):
+        travel.go_live()
+    arrival = travel.run()
+    assert arrival.why in ("power-off", "crashed", "interrupted")
+    travel.close()
+
+
+def test_nothing_goes_live_behind_the_end(recorded: Recording) -> None:
+    travel = Travel(recorded)
+    travel.seek(recorded.icount)
+    with pytest.raises(RecordingError, match="the machine is switched off"):
+        travel.go_live()
+    travel.back()
+    travel.go_live()
+    assert travel.step(5).why == "power-off"
+    assert travel.run().why == "power-off"
+    travel.close()
+
+
+def test_where_two_answers_part(recorded: Recording, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    typed = next(event.icount for event in recorded.log.events if event.asynchronous)
+    script = Script(parse_script(f'at {typed} keyboard "Eve\\n"'))
+    branch(recorded, typed - 5000, tmp_path / "b.jrr", Outside(script=script), Limits(max_icount=typed + 10_000))
+    with pytest.raises(SystemExit) as ended:
+        main(["diff", str(recorded.path), str(tmp_path / "b.jrr")])
+    report = capfd.readouterr().out
+    assert ended.value.code == 1
+    assert f"they part at instruction {typed:,}: the states there are the same, those at {typed + 1:,} not" in report
+    lines = {" ".join(line.split()[:3]) for line in report.splitlines()}
+    assert "event in A" in lines and "event in B" in lines and any(line.startswith("device keyboard") for line in lines)
+    assert any(line.startswith("instruction 0x") or "halted" in line for line in report.splitlines())

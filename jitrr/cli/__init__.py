@@ -1,7 +1,7 @@
 """The command line: one file per command. Only click is imported here; a command brings in what it needs when it runs.
 
-Exit codes: 0 done; 2 usage or bad input, one clear line on standard error; 3 divergence; 4 the guest crashed the
-machine.
+Exit codes: 0 done; 1 two recordings differ; 2 usage or bad input, one clear line on standard error; 3 divergence; 4 the
+guest crashed the machine.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _COMMANDS = {
     "pack": "Make one file of a recording, which needs no other.",
     "unpack": "Make a directory of a packed recording.",
     "trim": "Cut out a piece of a recording, which replays alone.",
+    "diff": "Where two recordings of the same machine part.",
     "bench": "Compare with other emulators.",
     "guest": "Real guests from Debian packages.",
     "demo": "Record, replay, seek and verify an embedded guest.",

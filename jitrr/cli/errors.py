@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DONE, BAD_INPUT, DIVERGED, CRASHED = 0, 2, 3, 4
+DONE, DIFFERENT, BAD_INPUT, DIVERGED, CRASHED = 0, 1, 2, 3, 4
 
 
 class Failure(Exception):

@@ -26,7 +26,7 @@ def command(recording: Path, as_json: bool) -> None:
 
         events = Recording(recording).log.events
     for event in events:
-        click.echo(json.dumps(_plain(event)) if as_json else _line(event))
+        click.echo(json.dumps(_plain(event)) if as_json else event_line(event))
 
 
 def _plain(event: Event) -> dict[str, Any]:
@@ -36,7 +36,8 @@ def _plain(event: Event) -> dict[str, Any]:
     return plain
 
 
-def _line(event: Event) -> str:
+def event_line(event: Event) -> str:
+    """An event for people: icount, kind, data."""
     if event.kind == "clock":
         ns = int.from_bytes(event.data, "little")
         shown = f"{datetime.fromtimestamp(ns // 10**9, UTC):%Y-%m-%d %H:%M:%S}.{ns % 10**9:09} UTC"

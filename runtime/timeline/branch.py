@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from runtime.borders.live import Recorder
+from runtime.borders.live import LiveBorder, Recorder
 from runtime.config import ConfigError
 from runtime.machine_api import StopReason
 from runtime.recording.branch import Past
@@ -15,7 +15,7 @@ from runtime.timeline.build import Factory
 from runtime.timeline.progress import Progress
 from runtime.timeline.record import Outcome, Outside, Pace, Recorded
 from runtime.timeline.replay import Replay
-from runtime.timeline.watch import Limits
+from runtime.timeline.watch import Limits, Watch
 
 _OVER = {StopReason.POWER_OFF.value: "the machine is switched off", StopReason.CRASHED.value: "the guest has crashed"}
 
@@ -40,13 +40,22 @@ def branch(recording: Recording, at: int, path: Path, outside: Outside, limits: 
 
 
 def leave(replay: Replay, path: Path, outside: Outside, limits: Limits, pace: Pace,
-          progress: Progress | None = None) -> Recorded:  # fmt: skip
+          progress: Progress | None = None, watch: Watch | None = None) -> Recorded:  # fmt: skip
     """Put ``replay``'s machine, where it is, behind a live border, and begin a branch in ``path``; the caller runs."""
     recording, config = replay.recording, replay.recording.config()
     writer = RecordingWriter(path, config, pace.budget, Past(recording, replay.icount, replay.events))
     border = Recorder(writer.log, outside.console, outside.terminal, outside.script, config.shift, config.rtc_base_ns())
     outside.receive(replay.machine, border, path)
-    return Recorded(writer, replay.machine, border, limits, pace, progress, replay.go_live(border))
+    return Recorded(writer, replay.machine, border, limits, pace, progress, replay.go_live(border), watch)
+
+
+def leave_unrecorded(replay: Replay, outside: Outside) -> LiveBorder:
+    """Put ``replay``'s machine, where it is, behind a live border that records nothing; the caller runs it."""
+    config = replay.recording.config()
+    border = LiveBorder(outside.console, outside.terminal, outside.script, config.shift, config.rtc_base_ns())
+    replay.go_live(border)
+    outside.receive(replay.machine, border)
+    return border
 
 
 def check_can_leave(recording: Recording, at: int) -> None:

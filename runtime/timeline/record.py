@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,22 +76,27 @@ def run(config: MachineConfig, outside: Outside, limits: Limits | None = None, *
         border = LiveBorder(outside.console, outside.terminal, outside.script, config.shift, config.rtc_base_ns())
         machine = build(config, border, factory)
         outside.receive(machine, border)
-        with Watch(limits) as watch:
-
-            def poll(icount: int) -> bool:
-                if progress:
-                    progress.update(icount)
-                return watch.reason() is not None
-
-            border.on_poll, border.on_hold = poll, lambda: watch.reason() is not None
-            start = time.monotonic()
-            with closing(machine):
-                stop, reason = _run_once(machine, limits)
-            reason = reason or watch.reason() or border.leave
-            border.ended(reason)
-            return Outcome(stop.icount, reason, stop.message, time.monotonic() - start)
+        with closing(machine):
+            return run_on(machine, border, limits, progress)
     finally:
         outside.close()
+
+
+def run_on(machine: Machine, border: LiveBorder, limits: Limits, progress: Progress | None = None) -> Outcome:
+    """Run a machine behind ``border`` from where it is, without recording."""
+    with Watch(limits) as watch:
+
+        def poll(icount: int) -> bool:
+            if progress:
+                progress.update(icount)
+            return watch.reason() is not None
+
+        border.on_poll, border.on_hold = poll, lambda: watch.reason() is not None
+        start = time.monotonic()
+        stop, reason = _run_once(machine, limits)
+        reason = reason or watch.reason() or border.leave
+    border.ended(reason)
+    return Outcome(stop.icount, reason, stop.message, time.monotonic() - start)
 
 
 def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits | None = None, *,
@@ -119,43 +125,68 @@ class Recorded:
     of the pages of a machine that has run before."""
 
     def __init__(self, writer: RecordingWriter, machine: Machine, border: Recorder, limits: Limits, pace: Pace,
-                 progress: Progress | None, hashes: PageHashes | None = None):  # fmt: skip
-        self._writer, self._machine, self._border = writer, machine, border
+                 progress: Progress | None, hashes: PageHashes | None = None,
+                 watch: Watch | None = None):  # fmt: skip
+        self._writer, self._machine, self.border = writer, machine, border
         self._limits, self._pace, self._progress = limits, pace, progress
-        self._watch = Watch(limits)
+        self._watch = watch or Watch(limits)
         self._hashes = hashes or PageHashes(len(machine.ram) // PAGE)
         self._start = self._next_flush = time.monotonic()
-        self._overhead = 0.0
+        self._overhead, self._stood_at = 0.0, self._start
         self._next_digest = self._next_checkpoint = 0.0
         self._reached, self._noted = 0, -1
 
     def run(self) -> Outcome:
+        """All of it: from here to the machine's end, a limit, or until somebody wants it ended."""
         with self._watch:
-            try:
-                stop, reason = self._loop()
-            except OSError as error:
-                raise self._disk_failed(error) from error
-            except BaseException as error:
-                self._close(self._reached, "error", str(error) or type(error).__name__)
-                raise
-        self._close(stop.icount, reason, stop.message)
-        self._border.ended(reason)
+            self.begin()
+            stop, reason = self.advance(FOREVER if self._limits.max_icount is None else self._limits.max_icount)
+        reason = reason or ("max-icount" if stop.reason is StopReason.REACHED else stop.reason.value)
+        self.end(stop, reason, whole=stop.reason is not StopReason.CRASHED)
+        self.border.ended(reason)
         return Outcome(stop.icount, reason, stop.message, time.monotonic() - self._start)
 
-    def _loop(self) -> tuple[Stop, str]:
-        self._border.on_poll, self._border.on_hold = self._poll, lambda: self._watch.reason() is not None
-        while True:
+    def begin(self) -> None:
+        """Note the state now; then the machine is run by :meth:`advance`."""
+        self.border.on_poll, self.border.on_hold = self._poll, lambda: self._watch.reason() is not None
+        with self._failures():
             self._note()
-            stop, reason = _run_once(self._machine, self._limits)
-            reason = reason or self._watch.reason() or self._border.leave
-            if reason:
-                if stop.reason is not StopReason.CRASHED:  # what a crash left half done is no state to come back to
-                    self._digest()
-                return stop, reason
+
+    def advance(self, icount: int) -> tuple[Stop, str]:
+        """Run to ``icount`` at the latest. The second is why the run is to end although the machine goes on, or "". A
+        failure, which is raised, has closed the recording."""
+        self._overhead += time.monotonic() - self._stood_at
+        with self._failures():
+            while True:
+                stop, reason = self._machine.run_to(icount), ""
+                if stop.reason is StopReason.INTERRUPTED:
+                    reason = self._watch.reason() or self.border.leave
+                if reason or stop.reason is not StopReason.INTERRUPTED:
+                    self._stood_at = time.monotonic()
+                    return stop, reason
+                self._note()
+
+    def end(self, stop: Stop, reason: str, whole: bool = True) -> None:
+        """Close the recording where ``stop`` is. ``whole``: that is a state to come back to, and not what a crash left
+        half done, or within an instruction count."""
+        if whole:
+            with self._failures():
+                self._digest()
+        self._close(stop.icount, reason, stop.message)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._disk_failed(error) from error
+        except BaseException as error:
+            self._close(self._reached, "error", str(error) or type(error).__name__)
+            raise
 
     def _run_time(self) -> float:
         """Seconds spent running the guest: about what replaying it up to here takes."""
-        return time.monotonic() - self._start - self._border.waited - self._overhead
+        return time.monotonic() - self._start - self.border.waited - self._overhead
 
     def _poll(self, icount: int) -> bool:
         now = time.monotonic()

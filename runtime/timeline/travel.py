@@ -11,16 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jitrr.engine.breakpoints import TooManyWatches
 from jitrr.engine.constants import DEBUG_WATCHES, WATCHES
 from runtime.borders.console import ConsoleOutput
 from runtime.machine import BoardMachine
-from runtime.machine_api import Stop, StopReason
+from runtime.machine_api import FOREVER, Stop, StopReason
+from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.build import Factory
 from runtime.timeline.replay import Replay
 from runtime.timeline.watch import Interrupted, Watch
+
+if TYPE_CHECKING:
+    from runtime.timeline.live import Live
+    from runtime.timeline.record import Outside, Pace
 
 _PHYSICAL = WATCHES - DEBUG_WATCHES  # where Stop.watches goes on with those of physical addresses
 #: Hits in a piece of the way, after which only its end is looked at more closely; and the length of that, at first.
@@ -48,7 +55,8 @@ class Point:
 @dataclass(frozen=True)
 class Arrival:
     """Where a motion ended, and ``why``: "reached", "begin", "end" (of the recording), "break", "watch" (at ``point``;
-    ``address`` is that of the access), "interrupted". ``message`` is one line for people."""
+    ``address`` is that of the access), "interrupted"; of a live machine also "power-off", "crashed". ``message`` is one
+    line for people."""
 
     icount: int
     why: str
@@ -64,6 +72,15 @@ class Hit:
     icount: int
     point: Point
     address: int
+
+
+class Ended(Exception):
+    """The machine does not go on: it has ended, or has nothing to do. ``stop`` says why (INTERRUPTED: it may go on when
+    something happens)."""
+
+    def __init__(self, stop: Stop):
+        super().__init__(stop)
+        self.stop = stop
 
 
 class _Outside(Watch):
@@ -83,8 +100,8 @@ class _Outside(Watch):
 
 
 class Travel:
-    """A replay to move about in. Every motion ends in an :class:`Arrival`; Divergence when the replay leaves the
-    recorded course, Interrupted when the program is to end."""
+    """A replay to move about in, until :meth:`go_live`. Every motion ends in an :class:`Arrival`; Divergence when the
+    replay leaves the recorded course, Interrupted when the program is to end."""
 
     def __init__(self, recording: Recording, *, tier: str = "auto", console: ConsoleOutput | None = None,
                  verify: bool = False, watch: Watch | None = None, factory: Factory | None = None):  # fmt: skip
@@ -100,6 +117,9 @@ class Travel:
         self.points: tuple[Point, ...] = ()
         #: Instruction counts at which runs end as well.
         self.stops: set[int] = set()
+        #: The machine when it has left the recording.
+        self.live: Live | None = None
+        self._console, self._advance = console, self.replay.advance
         #: It stopped at a breakpoint, perhaps behind a delivery.
         self._within = False
 
@@ -110,8 +130,8 @@ class Travel:
 
     @property
     def end(self) -> int:
-        """The last position of the recording."""
-        return self.recording.icount
+        """The last position of the recording; of a live machine, further than it ever goes."""
+        return self.recording.icount if self.live is None else FOREVER
 
     @property
     def pc(self) -> int:
@@ -120,8 +140,39 @@ class Travel:
         return engine.linear(int(engine.state["pc"]))
 
     def close(self) -> None:
-        """End the machine."""
-        self.replay.close()
+        """End the machine, and the recording of a live one."""
+        try:
+            if self.live is not None:
+                self.live.close(whole=not self._within)
+        finally:
+            self.replay.close()
+
+    # -- leaving the recording ----------------------------------------------------------------------------------------
+    def go_live(self, path: Path | None = None, *, outside: Outside | None = None, pace: Pace | None = None) -> None:
+        """Leave the recording: from this position the machine runs by itself, ``outside`` at its border, recorded as a
+        branch in ``path`` or not at all. It goes forward only. RecordingError when that cannot be."""
+        from runtime.timeline.live import Live
+        from runtime.timeline.record import Outside, Pace
+
+        if self.live is not None:
+            raise RecordingError("the machine runs live already")
+        if self._within:
+            self._seek(self.icount)
+        self.live = Live(self.replay, path, outside or Outside(self._console), self._outside, pace or Pace())
+        self._advance = self.live.advance
+
+    @property
+    def refusal(self) -> str:
+        """Why registers and memory cannot be written, in one line; "" when they can."""
+        if self.live is None:
+            return "this is a replay: what it was cannot be written; golive leaves it"
+        if self.live.path is not None:
+            return f"this is recorded in {self.live.path}: only what comes through a device can be"
+        return ""
+
+    def _check_can_go_back(self) -> None:
+        if self.live is not None:
+            raise RecordingError("the machine has left the recording and runs live: there is no going back")
 
     # -- points -------------------------------------------------------------------------------------------------------
     def set_points(self, points: Iterable[Point]) -> None:
@@ -153,7 +204,8 @@ class Travel:
 
     # -- motions ------------------------------------------------------------------------------------------------------
     def seek(self, icount: int) -> Arrival:
-        """To exactly ``icount``. RecordingError when the recording does not go there."""
+        """To exactly ``icount``. RecordingError when the recording does not go there, or was left."""
+        self._check_can_go_back()
         return self._guarded(lambda: self._seek(icount))
 
     def step(self, count: int = 1) -> Arrival:
@@ -161,7 +213,8 @@ class Travel:
         return self._guarded(lambda: self._step(count))
 
     def back(self, count: int = 1) -> Arrival:
-        """Backward by ``count`` instructions; points do not matter."""
+        """Backward by ``count`` instructions; points do not matter. RecordingError when the recording was left."""
+        self._check_can_go_back()
         return self._guarded(lambda: self._back(count))
 
     def run(self, until: int | None = None) -> Arrival:
@@ -171,7 +224,9 @@ class Travel:
         return self._guarded(lambda: self._run(goal))
 
     def run_back(self, until: int = 0) -> Arrival:
-        """Backward to the last hit of a point before this position, to ``until``, one of ``stops`` or the beginning."""
+        """Backward to the last hit of a point before this position, to ``until``, one of ``stops`` or the beginning.
+        RecordingError when the recording was left."""
+        self._check_can_go_back()
         goal = max([until, self.recording.begin, *(at for at in self.stops if at < self.icount)])
         return self._guarded(lambda: self._run_back(goal))
 
@@ -182,6 +237,8 @@ class Travel:
             if not self._outside.was_asked:
                 raise
             return Arrival(self.icount, "interrupted")
+        except Ended as ended:
+            return Arrival(ended.stop.icount, ended.stop.reason.value, message=ended.stop.message)
         finally:
             self.machine.stop_at_points(False)
             self.machine.engine.breakpoints.pass_none()
@@ -192,6 +249,8 @@ class Travel:
         return self._arrived(icount)
 
     def _arrived(self, icount: int) -> Arrival:
+        if self.live is not None:
+            return Arrival(icount, "reached")
         if icount == self.end:
             message = f"{self.recording.reason}{': ' * bool(self.recording.message)}{self.recording.message}"
             return Arrival(icount, "end", message=message)
@@ -206,7 +265,7 @@ class Travel:
         return self._arrived(self.icount)
 
     def _step_once(self) -> None:
-        machine, advance = self.machine, self.replay.advance
+        machine, advance = self.machine, self._advance
         if not machine.halted:
             advance(self.icount + 1)
             return
@@ -249,7 +308,7 @@ class Travel:
         self.machine.stop_at_points(True)
         self.machine.engine.breakpoints.pass_here()
         self._within = False
-        stop = self.replay.advance(goal)
+        stop = self._advance(goal)
         if stop.reason is StopReason.REACHED:
             return self._arrived(stop.icount)
         hit = self._hit(stop)

@@ -59,12 +59,21 @@ def narrow(recording: Recording, good: int, bad: int, tiers: tuple[str, str], *,
 
 
 def _narrow(runs: list[Replay], good: int, bad: int, tiers: tuple[str, str]) -> str:
+    same = last_agreement(runs, good, bad)
+    if same is None:
+        return f"{' and '.join(tiers)} agree with each other up to {bad}: the recorded run was another one"
+    return f"{' and '.join(tiers)} first differ after instruction {same} (the state at {same + 1} is not the same)"
+
+
+def last_agreement(runs: list[Replay], good: int, bad: int) -> int | None:
+    """The last icount before two replays, in the same state at ``good``, are in different ones; None if they are not
+    even at ``bad``."""
     for run in runs:
         run.seek(good)
         run.keep()
     first, second = _states(runs, good, bad)
     if first == second:
-        return f"{' and '.join(tiers)} agree with each other up to {bad}: the recorded run was another one"
+        return None
     while bad - good > 1:
         middle = (good + bad) // 2
         first, second = _states(runs, good, middle)
@@ -75,7 +84,7 @@ def _narrow(runs: list[Replay], good: int, bad: int, tiers: tuple[str, str]) -> 
                 run.keep()
         else:
             bad = middle
-    return f"{' and '.join(tiers)} first differ after instruction {good} (the state at {bad} is not the same)"
+    return good
 
 
 def check_checkpoints(recording: Recording) -> None:
