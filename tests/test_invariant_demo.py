@@ -44,7 +44,7 @@ def recording(arch: str, tmp_path_factory: pytest.TempPathFactory) -> Recording:
 @pytest.fixture(scope="module")
 def truth(recording: Recording) -> dict[int, bytes]:
     """Digests at many places, by the interpreter, which runs instruction by instruction up to each of them."""
-    return Walk(recording, places(recording, random.Random(SEED), 30), "interp").digests
+    return Walk(recording, places(recording, random.Random(SEED), 60), "interp").digests
 
 
 def test_the_recording_is_worth_the_tests_below(recording: Recording) -> None:

@@ -2,47 +2,9 @@
 # status bar that the timer interrupt owns.
 .include "layout.inc"
 
-.set COM1, 0x3F8
-.set SCREEN, 0xB8000
-.set COLUMNS, 80
-.set ROWS, 25
-.set WHITE, 0x07
 .set STATUS, 0x1F                    # white on blue
-
-    .text
     .code64
-
-    .globl console_init
-console_init:
-    mov $SCREEN, %edi
-    mov $(STATUS << 8 | ' '), %eax
-    mov $COLUMNS, %ecx
-    rep stosw
-    mov $(WHITE << 8 | ' '), %eax
-    mov $COLUMNS * (ROWS - 1), %ecx
-    rep stosw
-    movl $COLUMNS, cursor
-    mov $status_title, %esi
-    mov $SCREEN + 2, %edi
-    mov $STATUS << 8, %eax
-1:  lodsb
-    test %al, %al
-    jz 2f
-    stosw
-    jmp 1b
-2:  ret
-
-# 115200 baud, 8N1, FIFOs on, an interrupt for each character that comes in (OUT2 lets it through).
-    .globl serial_init
-serial_init:
-    mov $serial_settings, %esi
-    mov $(serial_settings_end - serial_settings) / 2, %ecx
-1:  lodsw
-    movzbl %ah, %edx
-    add $COM1, %edx
-    out %al, %dx
-    loop 1b
-    ret
+.include "console.inc"
 
 # putc: the character in dil.
     .globl putc
@@ -54,67 +16,6 @@ putc:
 1:  mov %dil, %al
     call serial_out
     jmp vga_out
-
-serial_out:
-    mov %al, %cl
-    mov $COM1 + 5, %edx
-1:  in %dx, %al
-    test $0x20, %al
-    jz 1b
-    mov %cl, %al
-    mov $COM1, %edx
-    out %al, %dx
-    ret
-
-vga_out:
-    mov cursor, %ecx
-    cmp $'\n', %dil
-    je new_line
-    cmp $8, %dil
-    je back_space
-    movzbl %dil, %eax
-    or $WHITE << 8, %eax
-    mov %ax, SCREEN(, %rcx, 2)
-    inc %ecx
-    jmp placed
-back_space:
-    cmp $COLUMNS, %ecx
-    jbe placed
-    dec %ecx
-    movw $(WHITE << 8 | ' '), SCREEN(, %rcx, 2)
-    jmp placed
-new_line:
-    mov %ecx, %eax
-    xor %edx, %edx
-    mov $COLUMNS, %esi
-    div %esi
-    inc %eax
-    mul %esi
-    mov %eax, %ecx
-placed:
-    cmp $COLUMNS * ROWS, %ecx
-    jb 1f
-    call scroll
-    mov $COLUMNS * (ROWS - 1), %ecx
-1:  mov %ecx, cursor
-    mov $0x3D4, %edx                 # the CRTC's cursor position, high then low byte
-    mov $0x0E, %al
-    mov %ch, %ah
-    out %ax, %dx
-    mov $0x0F, %al
-    mov %cl, %ah
-    out %ax, %dx
-    ret
-
-scroll:
-    mov $SCREEN + 2 * COLUMNS, %edi
-    mov $SCREEN + 4 * COLUMNS, %esi
-    mov $COLUMNS * (ROWS - 2) / 4, %ecx
-    rep movsq
-    mov $(WHITE << 8 | ' '), %eax
-    mov $COLUMNS, %ecx
-    rep stosw
-    ret
 
 # puts: the zero-terminated text at rdi.
     .globl puts
@@ -209,10 +110,3 @@ draw_ticks:
     .section .rodata
 hex_digits:      .ascii "0123456789abcdef"
 status_title:    .asciz "jitrr demo guest"
-serial_settings:                     # value, register: divisor 1 behind DLAB, then 8N1, FIFOs, modem lines, interrupts
-    .byte 0x00, 1,  0x80, 3,  0x01, 0,  0x00, 1,  0x03, 3,  0x07, 2,  0x0B, 4,  0x01, 1
-serial_settings_end:
-
-    .bss
-    .balign 4
-cursor: .skip 4

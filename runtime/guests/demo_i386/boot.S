@@ -1,13 +1,7 @@
 # Entry in 32-bit protected mode as the Multiboot specification 0.6.96 (3.2) says: flat segments, paging and interrupts
 # off. Builds page tables, switches paging on, and goes to the kernel proper.
 .include "layout.inc"
-
-.set MULTIBOOT_MAGIC, 0x1BADB002
-.set MULTIBOOT_FLAGS, 0x3            # modules on page boundaries, memory size wanted
-
-    .section .multiboot, "a"
-    .balign 4
-    .long MULTIBOOT_MAGIC, MULTIBOOT_FLAGS, -(MULTIBOOT_MAGIC + MULTIBOOT_FLAGS)
+.include "multiboot.inc"
 
     .text
     .globl _start

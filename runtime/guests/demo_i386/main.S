@@ -1,13 +1,8 @@
 # What the demo guest does, from power-on to power-off.
 .include "layout.inc"
 
-.set SIEVE_END, 500000
 .set SIEVE_ROOT, 708              # no square above this is below SIEVE_END
-.set LINE_SIZE, 64
-.set ANSWER_SECONDS, 30
-.set MULTIBOOT_LOADED, 0x2BADB002
-
-    .text
+.include "main.inc"
 
 .macro SAY text
     mov $\text, %eax
@@ -139,23 +134,6 @@ sieve:
     SAY text_times
     ret
 
-# crc32: of esi bytes at edi, in eax; bit by bit, because the point is to keep the processor busy.
-crc32:
-    mov $-1, %eax
-1:  movzbl (%edi), %edx
-    xor %edx, %eax
-    mov $8, %ecx
-2:  shr %eax
-    jnc 3f
-    xor $0xEDB88320, %eax
-3:  dec %ecx
-    jnz 2b
-    inc %edi
-    dec %esi
-    jnz 1b
-    not %eax
-    ret
-
 run_tasks:
     SAY text_tasks
     cli                              # all are there before the first one runs
@@ -231,27 +209,9 @@ read_line:
     ret
 
     .section .rodata
-clock_separators: .ascii "-- ::\n"
 text_hello:       .asciz "jitrr demo guest: in protected mode\n"
-text_memory:      .asciz "memory: "
-text_mib:         .asciz " MiB\n"
-text_clock:       .asciz "clock: "
-text_random:      .asciz "random numbers:"
-text_no_random:   .asciz "random numbers: this processor has none\n"
-text_primes:      .asciz "primes below 500000: "
-text_crc:         .asciz "\nCRC-32 of the sieve: "
-text_interrupted: .asciz "\nthe timer interrupted that "
-text_times:       .asciz " times\n"
 text_tasks:       .asciz "two programs in ring 3 and one in virtual-8086 mode take turns\n"
-text_question:    .asciz "What is your name? "
-text_answer:      .asciz "Hello, "
-text_took:        .asciz ": you took "
 text_cycles:      .asciz " x 1024 clock cycles to answer.\n"
-text_silence:     .asciz "\nNobody there.\n"
-text_fingerprint: .asciz "fingerprint of everything that came from outside: "
-text_ticks:       .asciz "\ntimer ticks: "
-text_bye:         .asciz "\npowering off\n"
-text_rub_out:     .asciz "\b \b"
 
     .bss
 line:      .skip LINE_SIZE
