@@ -1,12 +1,7 @@
 # Debug registers in long mode. A #DB prints " DISTANCE/DR6", "r" if its frame has RF set; others print " #VECTOR@DISTANCE".
     .include "common.inc"
+    .include "long.inc"
 
-    .section .multiboot, "a"
-    .balign 4
-    .long 0x1BADB002, 0, -0x1BADB002
-
-    .set K_CODE, 0x08
-    .set K_DATA, 0x10
     .set U_DATA, 0x1B
     .set U_CODE, 0x23
     .set TSS_SEL, 0x28
@@ -44,13 +39,6 @@
     mov dr7, rax
 .endm
 
-.macro show what:vararg
-    push rax
-    mov rax, \what
-    call print_hex
-    pop rax
-.endm
-
 .macro trap_flag insn, value
     pushfq
     \insn qword ptr [rsp], \value
@@ -65,62 +53,13 @@
     js \otherwise
 .endm
 
-    .text
-    .code32
-    .globl _start
-_start:
-    cli
-    mov al, 0xFF                    # no interrupts from devices
-    out 0x21, al
-    out 0xA1, al
-    mov esp, offset stack_top
-    mov dword ptr [pml4], offset pdpt + 7
-    mov dword ptr [pdpt], offset directory + 7
-    mov dword ptr [directory], 0x87
-    mov eax, cr4
-    or eax, 0x620
-    mov cr4, eax
-    mov eax, offset pml4
-    mov cr3, eax
-    mov ecx, 0xC0000080
-    rdmsr
-    or eax, 0x901
-    wrmsr
-    mov eax, cr0
-    or eax, 0x80010000
-    mov cr0, eax
-    lgdt [gdt_pointer]
-    jmp K_CODE:1f
-    .code64
-1:  mov ax, K_DATA
-    mov ds, ax
-    mov es, ax
-    mov ss, ax
-    xor eax, eax
-    mov fs, ax
-    mov gs, ax
-    mov rsp, offset stack_top
-    mov rdi, offset idt
-    mov ecx, 32
-    mov rbx, offset stubs
-2:  mov eax, ebx
-    and eax, 0xFFFF
-    or eax, K_CODE << 16
-    mov [rdi], eax
-    mov eax, ebx
-    and eax, 0xFFFF0000
-    or eax, 0x8E00
-    mov [rdi + 4], eax
-    add rdi, 16
-    add rbx, 16
-    loop 2b
+    start
+    first_pages
+    enter_long_mode
+    gates 32
     mov byte ptr [idt + 16 * 3 + 5], 0xEE
     lidt [idt_pointer]
-    mov eax, offset tss
-    mov [gdt + TSS_SEL + 2], ax
-    shr eax, 16
-    mov [gdt + TSS_SEL + 4], al
-    mov [gdt + TSS_SEL + 7], ah
+    base_of TSS_SEL, tss
     mov ax, TSS_SEL
     ltr ax
     xor eax, eax
@@ -138,13 +77,7 @@ _start:
     call general
     call user
     call hot
-    line end
-    mov dx, EXIT_PORT
-    mov al, 0
-    out dx, al
-3:  cli
-    hlt
-    jmp 3b
+    finish
 
 execution:
     line execute
@@ -677,18 +610,7 @@ hot:
     mov byte ptr [quiet], 0
     ret
 
-    .balign 16
-stubs:
-    .set vector, 0
-    .rept 32
-    .balign 16
-    .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17)
-    push 0
-    .endif
-    push vector
-    jmp handler
-    .set vector, vector + 1
-    .endr
+    stubs 32
 
 # Above RAX and RBX: vector, error code, RIP, CS, RFLAGS, RSP, SS.
 handler:
@@ -776,73 +698,7 @@ exception:
     jmp back
 
 # -- output -----------------------------------------------------------------------------------------------------------------
-print_char:
-    push rdx
-    mov dx, DEBUG_PORT
-    out dx, al
-    pop rdx
-    ret
-
-print_byte:
-    push rax
-    shr al, 4
-    call print_digit
-    pop rax
-print_digit:
-    push rax
-    and al, 15
-    add al, '0'
-    cmp al, '9'
-    jbe 1f
-    add al, 'A' - '9' - 1
-1:  call print_char
-    pop rax
-    ret
-
-# RAX, without leading zeros; keeps all registers and flags.
-print_hex:
-    pushfq
-    push rax
-    mov al, ' '
-    call print_char
-    pop rax
-    popfq
-print_hex_only:
-    pushfq
-    push rax
-    push rbx
-    push rcx
-    mov rbx, rax
-    mov ecx, 16
-1:  rol rbx, 4
-    test bl, 15
-    jnz 2f
-    loop 1b
-    inc ecx
-2:  mov al, bl
-    call print_digit
-    rol rbx, 4
-    loop 2b
-    pop rcx
-    pop rbx
-    pop rax
-    popfq
-    ret
-
-print_name:
-    push rax
-    push rsi
-    mov al, '\n'
-    call print_char
-    mov rsi, [rsp + 24]
-1:  lodsb
-    test al, al
-    jz 2f
-    call print_char
-    jmp 1b
-2:  pop rsi
-    pop rax
-    ret 8
+    .include "print64.inc"
 
     .data
     .balign 16

@@ -2,12 +2,6 @@
 # any difference in their order ends as another sum. Then off.
     .include "common.inc"
 
-    .section .multiboot, "a"
-    .balign 4
-    .long 0x1BADB002, 0, -0x1BADB002
-
-    .set K_CODE, 0x08
-    .set K_DATA, 0x10
     .set TIMER, 0x20
     .set ROUNDS, 3000
     .set POWER_PORT, 0x604

@@ -1,12 +1,7 @@
 # System instructions in long mode: 64-bit code, compatibility mode, and ring 3.
     .include "common.inc"
+    .include "long.inc"
 
-    .section .multiboot, "a"
-    .balign 4
-    .long 0x1BADB002, 0, -0x1BADB002
-
-    .set K_CODE, 0x08
-    .set K_DATA, 0x10
     .set U_CODE32, 0x1B
     .set U_DATA, 0x23
     .set U_CODE64, 0x2B
@@ -29,13 +24,6 @@
 .Lend\@:
 .endm
 
-.macro show what:vararg
-    push rax
-    mov rax, \what
-    call print_hex
-    pop rax
-.endm
-
 .macro to_ring3 flags, code
     mov [kernel_rsp], rsp
     push U_DATA
@@ -47,57 +35,12 @@
 .Luser\@:
 .endm
 
-    .text
-    .code32
-    .globl _start
-_start:
-    cli
-    mov al, 0xFF                    # no interrupts from devices
-    out 0x21, al
-    out 0xA1, al
-    mov esp, offset stack_top
-    mov dword ptr [pml4], offset pdpt + 7
-    mov dword ptr [pdpt], offset directory + 7
-    mov dword ptr [directory], 0x87
+    start
+    first_pages
     mov dword ptr [pdpt + 8], offset directory2 + 7
     mov dword ptr [directory2], offset table + 7
-    mov eax, cr4
-    or eax, 0x620
-    mov cr4, eax
-    mov eax, offset pml4
-    mov cr3, eax
-    mov ecx, 0xC0000080
-    rdmsr
-    or eax, 0x901
-    wrmsr
-    mov eax, cr0
-    or eax, 0x80010000
-    mov cr0, eax
-    lgdt [gdt_pointer]
-    jmp K_CODE:1f
-    .code64
-1:  mov ax, K_DATA
-    mov ds, ax
-    mov es, ax
-    mov ss, ax
-    xor eax, eax
-    mov fs, ax
-    mov gs, ax
-    mov rsp, offset stack_top
-    mov rdi, offset idt
-    mov ecx, 256
-    mov rbx, offset stubs
-2:  mov eax, ebx
-    and eax, 0xFFFF
-    or eax, K_CODE << 16
-    mov [rdi], eax
-    mov eax, ebx
-    and eax, 0xFFFF0000
-    or eax, 0x8E00
-    mov [rdi + 4], eax
-    add rdi, 16
-    add rbx, 16
-    loop 2b
+    enter_long_mode
+    gates 256
     mov byte ptr [idt + 16 * 3 + 5], 0xEE
     mov byte ptr [idt + 16 * 0x80 + 5], 0xEE
     mov byte ptr [idt + 16 * 0x83 + 5], 0xEE
@@ -105,11 +48,7 @@ _start:
     mov byte ptr [idt + 16 * 0x84 + 5], 0x8F
     mov byte ptr [idt + 16 * 8 + 4], 1
     lidt [idt_pointer]
-    mov eax, offset tss
-    mov [gdt + TSS_SEL + 2], ax
-    shr eax, 16
-    mov [gdt + TSS_SEL + 4], al
-    mov [gdt + TSS_SEL + 7], ah
+    base_of TSS_SEL, tss
     mov ax, TSS_SEL
     ltr ax
 
@@ -124,13 +63,7 @@ _start:
     call fast_calls
     call ports
     call double_fault
-    line end
-    mov dx, EXIT_PORT
-    mov al, 0
-    out dx, al
-3:  cli
-    hlt
-    jmp 3b
+    finish
 
 tables:
     line tables
@@ -758,18 +691,7 @@ double_fault:
     ret
 
 # -- handlers ---------------------------------------------------------------------------------------------------------------
-    .balign 16
-stubs:
-    .set vector, 0
-    .rept 256
-    .balign 16
-    .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17)
-    push 0
-    .endif
-    push vector
-    jmp handler
-    .set vector, vector + 1
-    .endr
+    stubs 256
 
 # Above RAX and RBX: vector, error code, RIP, CS, RFLAGS, RSP, SS.
 handler:
@@ -840,95 +762,7 @@ to_kernel:
     jmp rax
 
 # -- output -----------------------------------------------------------------------------------------------------------------
-print_char:
-    push rdx
-    mov dx, DEBUG_PORT
-    out dx, al
-    pop rdx
-    ret
-
-print_byte:
-    push rax
-    shr al, 4
-    call print_digit
-    pop rax
-print_digit:
-    push rax
-    and al, 15
-    add al, '0'
-    cmp al, '9'
-    jbe 1f
-    add al, 'A' - '9' - 1
-1:  call print_char
-    pop rax
-    ret
-
-# RAX, without leading zeros; keeps all registers and flags.
-print_hex:
-    pushfq
-    push rax
-    mov al, ' '
-    call print_char
-    pop rax
-    popfq
-print_hex_only:
-    pushfq
-    push rax
-    push rbx
-    push rcx
-    mov rbx, rax
-    mov ecx, 16
-1:  rol rbx, 4
-    test bl, 15
-    jnz 2f
-    loop 1b
-    inc ecx
-2:  mov al, bl
-    call print_digit
-    rol rbx, 4
-    loop 2b
-    pop rcx
-    pop rbx
-    pop rax
-    popfq
-    ret
-
-print_ok:
-    pushfq
-    push rax
-    mov al, ' '
-    call print_char
-    mov al, 'o'
-    call print_char
-    mov al, 'k'
-    call print_char
-    pop rax
-    popfq
-    ret
-
-# RBX and ZF.
-show_zf:
-    setz cl
-    show rbx
-    mov al, '/'
-    call print_char
-    movzx eax, cl
-    jmp print_digit
-
-print_name:
-    push rax
-    push rsi
-    mov al, '\n'
-    call print_char
-    mov rsi, [rsp + 24]
-1:  lodsb
-    test al, al
-    jz 2f
-    call print_char
-    jmp 1b
-2:  pop rsi
-    pop rax
-    ret 8
+    .include "print64.inc"
 
     .section .rodata
 text: .ascii " text"

@@ -1,12 +1,7 @@
 # System instructions in 32-bit protected mode, with 16-bit code, virtual-8086 mode and real mode.
     .include "common.inc"
+    .include "try32.inc"
 
-    .section .multiboot, "a"
-    .balign 4
-    .long 0x1BADB002, 0, -0x1BADB002
-
-    .set K_CODE, 0x08
-    .set K_DATA, 0x10
     .set U_CODE, 0x1B
     .set U_DATA, 0x23
     .set TSS_SEL, 0x28
@@ -26,37 +21,13 @@
     .set GDT_LIMIT, 0x97
     .set LDT_DATA, 0x04             # first descriptor of the LDT
 
-# Runs one instruction and prints "ok", or the exception, its error code and its distance from the instruction.
-.macro try insn:vararg
-    mov dword ptr [resume], offset .Lend\@
-    mov [saved_esp], esp
-    mov dword ptr [began], offset .Ltry\@
-.Ltry\@:
-    \insn
-    call print_ok
-.Lend\@:
-.endm
-
 .macro show_cr2
     mov eax, cr2
     push eax
     call print_hex
 .endm
 
-.macro show what:vararg
-    push \what
-    call print_hex
-.endm
-
-    .text
-    .code32
-    .globl _start
-_start:
-    cli
-    mov al, 0xFF                    # no interrupts from devices
-    out 0x21, al
-    out 0xA1, al
-    mov esp, offset stack_top
+    start
     lgdt [gdt_pointer]
     jmp K_CODE:1f
 1:  mov ax, K_DATA
@@ -85,21 +56,9 @@ _start:
     mov byte ptr [idt + 8 * 0x80 + 5], 0xEE
     mov byte ptr [idt + 8 * 0x82 + 5], 0x8F
     lidt [idt_pointer]
-    mov eax, offset tss
-    mov [gdt + TSS_SEL + 2], ax
-    shr eax, 16
-    mov [gdt + TSS_SEL + 4], al
-    mov [gdt + TSS_SEL + 7], ah
-    mov eax, offset tss
-    mov [gdt + TSS2_SEL + 2], ax
-    shr eax, 16
-    mov [gdt + TSS2_SEL + 4], al
-    mov [gdt + TSS2_SEL + 7], ah
-    mov eax, offset ldt
-    mov [gdt + LDT_SEL + 2], ax
-    shr eax, 16
-    mov [gdt + LDT_SEL + 4], al
-    mov [gdt + LDT_SEL + 7], ah
+    base_of TSS_SEL, tss
+    base_of TSS2_SEL, tss
+    base_of LDT_SEL, ldt
     mov eax, offset window
     mov [gdt + SMALL + 2], ax
     mov [gdt + DOWN + 2], ax
@@ -130,13 +89,7 @@ _start:
     call virtual8086
     call real_mode
     call double_faults
-    line end
-    mov dx, EXIT_PORT
-    mov al, 0
-    out dx, al
-3:  cli
-    hlt
-    jmp 3b
+    finish
 
 # -- descriptor tables ------------------------------------------------------------------------------------------------------
 tables:
@@ -932,18 +885,7 @@ double_faults:
     ret
 
 # -- handlers ---------------------------------------------------------------------------------------------------------------
-    .balign 16
-stubs:
-    .set vector, 0
-    .rept 256
-    .balign 16
-    .if !(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17)
-    push 0
-    .endif
-    push vector
-    jmp handler
-    .set vector, vector + 1
-    .endr
+    stubs 256
 
 # Above the stack pointer: ES, DS, EDI..EAX, vector, error code, EIP, CS, EFLAGS, ESP and SS of ring 3.
 handler:

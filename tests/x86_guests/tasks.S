@@ -1,13 +1,8 @@
 # Hardware task switches, call gates and faults on the way, in 32-bit protected mode. Exceptions go through task gates to
 # tasks of their own, which say what happened and send the main task on.
     .include "common.inc"
+    .include "try32.inc"
 
-    .section .multiboot, "a"
-    .balign 4
-    .long 0x1BADB002, 0, -0x1BADB002
-
-    .set K_CODE, 0x08
-    .set K_DATA, 0x10
     .set U_CODE, 0x1B
     .set U_DATA, 0x23
     .set MAIN, 0x28
@@ -47,17 +42,6 @@
     .set U_CALL_SAME, CALL_SAME + 3
     .set U_GATE_A, GATE_A + 3
 
-# Runs an instruction and prints "ok", or what its exception's task prints.
-.macro try insn:vararg
-    mov dword ptr [resume], offset .Lend\@
-    mov [saved_esp], esp
-    mov dword ptr [began], offset .Ltry\@
-.Ltry\@:
-    \insn
-    call print_ok
-.Lend\@:
-.endm
-
 # Jumps to a sound task in which one field of the TSS has been spoilt.
 .macro spoil offset, value
     call make_victim
@@ -65,28 +49,7 @@
     try jmp VICTIM:0
 .endm
 
-.macro base_of selector, address
-    mov eax, offset \address
-    mov [gdt + \selector + 2], ax
-    shr eax, 16
-    mov [gdt + \selector + 4], al
-    mov [gdt + \selector + 7], ah
-.endm
-
-.macro show what:vararg
-    push \what
-    call print_hex
-.endm
-
-    .text
-    .code32
-    .globl _start
-_start:
-    cli
-    mov al, 0xFF
-    out 0x21, al
-    out 0xA1, al
-    mov esp, offset stack_top
+    start
     lgdt [gdt_pointer]
     jmp K_CODE:1f
 1:  mov ax, K_DATA
@@ -136,13 +99,7 @@ _start:
     call outer
     call legacy
     call double_fault
-    line end
-    mov dx, EXIT_PORT
-    mov al, 0
-    out dx, al
-3:  cli
-    hlt
-    jmp 3b
+    finish
 
 # What a switch has left: types of both TSS descriptors, NT, TS, TR, and whether registers are as before.
 show_state:
