@@ -13,6 +13,7 @@ import pytest
 from oracle.compare import check, replay
 from oracle.generate import Encoding, cases, encodings, random_case
 from oracle.host import host, host_available
+from oracle.memory import memory_differences
 from oracle.state import (
     AF,
     CF,
@@ -23,7 +24,6 @@ from oracle.state import (
     differences,
     disassemble,
     layout,
-    memory_differences,
 )
 from oracle.tracee import TraceError
 from oracle.undefined import UNPREDICTABLE, undefined

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from .arm_state import DATA, NAMES, UNDEF, ArmCase, ArmFault, ArmState, default_state, differences, memory_differences
-from .state import PAGE
+from .arm_state import DATA, NAMES, UNDEF, ArmCase, ArmFault, ArmState, default_state, differences
+from .memory import PAGE, memory_differences
 
 #: What is left out of a comparison: a function of the case (with its expected result) and ours.
 Forgiven = Callable[[ArmCase, ArmState, ArmFault | None], bool]

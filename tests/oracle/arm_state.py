@@ -6,14 +6,14 @@ read-only; everything else is unmapped. The rest of the code page holds :data:`F
 
 from __future__ import annotations
 
-import re
 import shlex
 from dataclasses import dataclass, field
 from random import Random
 
 from frontends.arm.decode import decode, size_of
 
-from .state import PAGE, ZERO_PAGE, layout
+from .memory import PAGE, PagedMemory, memory_tokens
+from .state import layout
 
 __all__ = ["PAGE", "PLACES", "ArmCase", "ArmFault", "ArmState", "code_page", "default_state"]
 
@@ -48,7 +48,7 @@ class ArmFault:
 
 
 @dataclass(slots=True)
-class ArmState:
+class ArmState(PagedMemory):
     """Everything that an instruction of User or System mode can read or write. ``r[15]`` is the address of the next
     instruction, without T; ``q`` are 128-bit registers; ``memory`` maps page addresses to 4096 bytes (zero if not
     listed); ``sctlr`` is what the executors are started with."""
@@ -85,23 +85,6 @@ class ArmState:
         else:
             raise ValueError(f"not a part of a case: {name!r}")
 
-    def read(self, address: int, size: int) -> bytes:
-        """Memory at ``address``; pages that are not listed read as zero."""
-        out = bytearray()
-        while len(out) < size:
-            base, offset = (address + len(out)) & -PAGE, (address + len(out)) % PAGE
-            out += self.memory.get(base, ZERO_PAGE)[offset : offset + size - len(out)]
-        return bytes(out)
-
-    def write(self, address: int, data: bytes) -> None:
-        """Put ``data`` at ``address``; it may cross pages."""
-        while data:
-            base, offset = address & -PAGE, address % PAGE
-            part = data[: PAGE - offset]
-            page = self.memory.get(base, ZERO_PAGE)
-            self.memory[base] = page[:offset] + part + page[offset + len(part) :]
-            address, data = address + len(part), data[len(part) :]
-
 
 NAMES = (*REGISTERS, "cpsr", *VECTORS, "fpscr", "sctlr_a")
 
@@ -123,23 +106,6 @@ def code_page(address: int, code: bytes) -> bytes:
 def differences(before: ArmState, after: ArmState) -> dict[str, int]:
     """Registers that are different in ``after``."""
     return {name: after.get(name) for name in NAMES if before.get(name) != after.get(name)}
-
-
-def memory_differences(before: ArmState, after: ArmState) -> dict[int, bytes]:
-    """Runs of bytes, by address, of ``after`` that are not those of ``before``; stretches below 8 bytes join runs."""
-    runs: dict[int, bytes] = {}
-    for base in sorted(before.memory.keys() | after.memory.keys()):
-        old, new = before.memory.get(base, ZERO_PAGE), after.memory.get(base, ZERO_PAGE)
-        if old == new:
-            continue
-        where = [n for n in range(PAGE) if old[n] != new[n]]
-        start = last = where[0]
-        for n in [*where[1:], 2 * PAGE]:
-            if n - last > 8:
-                runs[base + start] = new[start : last + 1]
-                start = n
-            last = n
-    return runs
 
 
 @dataclass
@@ -187,7 +153,7 @@ class ArmCase:
 def _tokens(before: ArmState, after: ArmState, *without: str) -> str:
     changed = differences(before, after)
     registers = "".join(f" {k}={v:x}" for k, v in changed.items() if k not in without)
-    return registers + "".join(f" [{a:x}]={data.hex()}" for a, data in memory_differences(before, after).items())
+    return registers + memory_tokens(before, after)
 
 
 def _apply(state: ArmState, tokens: list[str]) -> ArmFault | None:
@@ -196,8 +162,6 @@ def _apply(state: ArmState, tokens: list[str]) -> ArmFault | None:
         name, _, value = token.partition("=")
         if name == "fault":
             fault = ArmFault.parse(value)
-        elif match := re.fullmatch(r"\[([0-9a-f]+)\]", name):
-            state.write(int(match[1], 16), bytes.fromhex(value))
-        else:
+        elif not state.put(name, value):
             state.set(name, int(value, 16))
     return fault

@@ -8,7 +8,7 @@ import unicorn
 from unicorn import arm_const as ua
 
 from .arm_state import DATA, PAGE, PLACES, PREFETCH, SVC, UNDEF, ArmFault, ArmState, T, code_page
-from .state import ZERO_PAGE
+from .memory import ZERO_PAGE
 
 _GPR = [ua.UC_ARM_REG_R0 + n for n in range(13)] + [ua.UC_ARM_REG_SP, ua.UC_ARM_REG_LR]
 _Q = [ua.UC_ARM_REG_Q0 + n for n in range(16)]

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from itertools import islice
 from typing import Protocol
 
+from .memory import memory_differences
 from .state import (
     GPR_NAMES,
     RF,
@@ -20,7 +21,6 @@ from .state import (
     default_state,
     differences,
     disassemble,
-    memory_differences,
 )
 from .undefined import APPROXIMATE_SSE, APPROXIMATE_X87, C1, Undefined, undefined
 

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .state import ID, PAGE, RF, TF, USER_FLAGS, ZERO_PAGE, Fault, X86State, default_state, layout
+from .memory import ZERO_PAGE
+from .state import ID, PAGE, RF, TF, USER_FLAGS, Fault, X86State, default_state, layout
 from .tracee import REGISTERS, Mapping, Tracee, TraceError
 
 _SELECTORS = {64: (0x33, 0x2B, 0), 32: (0x23, 0x2B, 0x2B)}

@@ -8,14 +8,12 @@ abridged tag byte of FXSAVE (SDM vol. 1, 10.5.1), one bit per *physical* registe
 from __future__ import annotations
 
 import functools
-import re
 import shlex
 from dataclasses import dataclass, field
 
 import capstone
 
-PAGE = 4096
-ZERO_PAGE = bytes(PAGE)
+from .memory import PAGE, PagedMemory, memory_tokens
 
 GPR_NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{i}" for i in range(8, 16)))
 XMM_NAMES = tuple(f"xmm{i}" for i in range(16))
@@ -89,7 +87,7 @@ class Fault:
 
 
 @dataclass(slots=True)
-class X86State:
+class X86State(PagedMemory):
     """Everything that one instruction can read or write. All values are unsigned integers; defaults are those after
     FNINIT.
 
@@ -140,23 +138,6 @@ class X86State:
         else:
             getattr(self, attribute)[index] = value
 
-    def read(self, address: int, size: int) -> bytes:
-        """`size` bytes of memory at `address`; pages that are not listed read as zero."""
-        out = bytearray()
-        while len(out) < size:
-            base, offset = (address + len(out)) & -PAGE, (address + len(out)) % PAGE
-            out += self.memory.get(base, ZERO_PAGE)[offset : offset + size - len(out)]
-        return bytes(out)
-
-    def write(self, address: int, data: bytes) -> None:
-        """Put `data` at `address`; it may cross pages."""
-        while data:
-            base, offset = address & -PAGE, address % PAGE
-            part = data[: PAGE - offset]
-            page = self.memory.get(base, ZERO_PAGE)
-            self.memory[base] = page[:offset] + part + page[offset + len(part) :]
-            address, data = address + len(part), data[len(part) :]
-
     def physical(self, index: int) -> int:
         """The x87 register with physical number `index` (0..7), whose low 64 bits are MMX register `index`."""
         return self.st[(index - (self.fsw >> 11)) & 7]
@@ -201,23 +182,6 @@ def differences(before: X86State, after: X86State) -> dict[str, int | None]:
             if before.system.get(name) != after.system.get(name):
                 changed[name] = after.system.get(name)
     return changed
-
-
-def memory_differences(before: X86State, after: X86State) -> dict[int, bytes]:
-    """Runs of bytes, by address, of `after` that are not those of `before`; equal stretches below 8 bytes join runs."""
-    runs: dict[int, bytes] = {}
-    for base in sorted(before.memory.keys() | after.memory.keys()):
-        old, new = before.memory.get(base, ZERO_PAGE), after.memory.get(base, ZERO_PAGE)
-        if old is new or old == new:
-            continue
-        where = [i for i in range(PAGE) if old[i] != new[i]]
-        start = last = where[0]
-        for i in [*where[1:], 2 * PAGE]:
-            if i - last > 8:
-                runs[base + start] = new[start : last + 1]
-                start = i
-            last = i
-    return runs
 
 
 @dataclass
@@ -266,7 +230,7 @@ class Case:
 def _tokens(before: X86State, after: X86State) -> str:
     """What differs as text, each token preceded by a space."""
     registers = "".join(f" {k}={'-' if v is None else f'{v:x}'}" for k, v in differences(before, after).items())
-    return registers + "".join(f" [{a:x}]={data.hex()}" for a, data in memory_differences(before, after).items())
+    return registers + memory_tokens(before, after)
 
 
 def _apply(state: X86State, tokens: list[str]) -> Fault | None:
@@ -276,8 +240,8 @@ def _apply(state: X86State, tokens: list[str]) -> Fault | None:
         name, _, value = token.partition("=")
         if name == "fault":
             fault = Fault.parse(value)
-        elif match := re.fullmatch(r"\[([0-9a-f]+)\]", name):
-            state.write(int(match[1], 16), bytes.fromhex(value))
+        elif state.put(name, value):
+            continue
         elif value == "-":
             state.system.pop(name, None)
         elif name in _WHERE:

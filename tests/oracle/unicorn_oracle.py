@@ -11,6 +11,7 @@ import functools
 import unicorn
 from unicorn import x86_const as ux
 
+from .memory import ZERO_PAGE
 from .state import (
     GPR_NAMES,
     PAGE,
@@ -18,7 +19,6 @@ from .state import (
     SYSTEM_NAMES,
     TF,
     XMM_NAMES,
-    ZERO_PAGE,
     Fault,
     X86State,
     layout,
