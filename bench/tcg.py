@@ -1,4 +1,4 @@
-"""QEMU's ``tests/tcg``: programs for Linux, built by the suite's own makefile, run in one boot of a Debian guest.
+"""QEMU's ``tests/tcg``: programs for Linux, run in one boot of a Debian guest.
 
 The guest's init runs each of them and prints its exit status and, packed, its output. Both have to be what the program
 gives natively, on this CPU for x86 and in QEMU's user mode (``qemu-arm``) for ARM, or else what the suite's reference
@@ -16,20 +16,20 @@ import re
 import shutil
 import subprocess
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.guests import cpio, debian, fetch
+from verdict import FAIL, PASS, Job, Missing, Result, console
 
-#: One program's verdict: its name, whether it passes, and what there is to say.
-Verdict = tuple[str, bool, str]
-#: For each architecture the compiler, the guest, and what runs a program natively.
-SETTINGS = {
-    "i386": ("i686-linux-gnu-gcc", "debian-i386", []),
-    "x86_64": ("gcc", "debian-cloud-x86_64", []),
-    "arm": ("arm-linux-gnueabihf-gcc", "debian-arm", ["qemu-arm", "-cpu", "cortex-a15"]),
-}  # fmt: skip
+from runtime.guests import GuestError, cpio, debian, fetch
+
+#: For each architecture the guest, and what runs a program natively.
+SETTINGS: dict[str, tuple[str, list[str]]] = {
+    "i386": ("debian-i386", []),
+    "x86_64": ("debian-cloud-x86_64", []),
+    "arm": ("debian-arm", ["qemu-arm", "-cpu", "cortex-a15"]),
+}
 SECONDS = 60
 #: Programs that print addresses, times, or from several threads: numbers and the order of lines are not compared.
 VARYING = ("commpage", "signals", "test-mmap", "testthread", "vsyscall")
@@ -57,16 +57,39 @@ class Outcome:
     output: bytes
 
 
-def build(arch: str, source: Path, folder: Path) -> list[str]:
-    """Build the suite's programs for ``arch`` into ``folder``; all the names, also of those that could not be built."""
-    folder.mkdir()
-    command = ["make", "-s", "-k", "-j2", "-C", str(folder), "-f", str(source / "tests/tcg/Makefile.target")]
-    command += ["--eval", "names: ; @echo $(TESTS)", f"TARGET={arch}-linux-user", f"TARGET_NAME={arch}"]
-    command += [f"SRC_PATH={source}", f"CC={SETTINGS[arch][0]}", "BUILD_STATIC=y", "PYTHON=python3"]
-    command.append("CROSS_CC_HAS_I386_NOPIE=y")  # the suite finds out by itself only in its own build directory
-    names = subprocess.run([*command, "names"], capture_output=True, text=True, check=True).stdout.split()
-    subprocess.run([*command, "all"], capture_output=True, check=False)
-    return sorted(set(names))
+def jobs(arch: str, source: Path, work: Path) -> list[Job]:
+    """One boot that runs all programs in ``source``: static ones, each with its ``.ref`` file if the suite has one."""
+    names = sorted(file.name for file in source.glob("*") if file.is_file() and os.access(file, os.X_OK))
+    if not names:
+        raise Missing(f"the programs of QEMU's tests/tcg for {arch}, linked statically, and their .ref files")
+    runner = SETTINGS[arch][1]
+    if runner and not shutil.which(runner[0]):
+        raise Missing(f"{runner[0]} on the path (Debian's package qemu-user)")
+    return [lambda: _run(arch, source, names, work)]
+
+
+def _run(arch: str, source: Path, names: list[str], work: Path) -> list[Result]:
+    name, runner = SETTINGS[arch]
+    try:
+        guest = fetch(name)
+    except GuestError as error:
+        raise Missing(str(error)) from error
+    image = work / f"tcg-{arch}.initrd"
+    image.write_bytes(initrd(guest.initrd, source, names))
+    boot = [*guest.record_args, "-m", "512M", "--initrd", image, "--append", f"{guest.append} vsyscall=xonly"]
+    found = dict(outcomes(console(boot, work / f"tcg-{arch}")))
+    results = []
+    for program in names:
+        passed, detail = compared(program, found.get(program), reference(source / program, runner))
+        reason = "" if passed else EXPLAINED.get((arch, program), "")
+        results.append(Result(f"tests/tcg, {arch}", program, PASS if passed else FAIL, detail, reason))
+    return results
+
+
+def reference(program: Path, runner: list[str]) -> Outcome:
+    """How the program has to end."""
+    file = program.with_name(f"{program.name}.ref")
+    return Outcome(0, file.read_bytes()) if file.exists() else once(program, runner)
 
 
 def once(program: Path, runner: list[str]) -> Outcome:
@@ -76,12 +99,6 @@ def once(program: Path, runner: list[str]) -> Outcome:
                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                            env={**os.environ, **NATIVELY}, check=False)  # fmt: skip
     return Outcome(ended.returncode if ended.returncode >= 0 else 128 - ended.returncode, ended.stdout)
-
-
-def reference(arch: str, program: Path, source: Path) -> Outcome:
-    """How the program has to end."""
-    file = source / "tests/tcg" / arch / f"{program.name}.ref"
-    return Outcome(0, file.read_bytes()) if file.exists() else once(program, SETTINGS[arch][2])
 
 
 def init(names: list[str]) -> str:
@@ -133,29 +150,3 @@ def compared(program: str, found: Outcome | None, expected: Outcome) -> tuple[bo
     lines, due = text(program, found), text(program, expected)
     different = sum(a != b for a, b in zip(lines, due, strict=False)) + abs(len(lines) - len(due))
     return not different, f"status 0, {len(lines):,} lines" + f", {different} differ" * bool(different)
-
-
-def run(arch: str, source: Path, work: Path, boot: Callable[..., str]) -> list[Verdict]:
-    """Build, boot once, judge. ``boot`` runs a machine with the given arguments and gives back its console."""
-    compiler, name, runner = SETTINGS[arch]
-    missing = [tool for tool in (compiler, *runner[:1]) if not shutil.which(tool)]
-    if missing:
-        return [("-", False, f"{' and '.join(missing)} not installed")]
-    folder = work / f"tcg-{arch}"
-    names = build(arch, source, folder)
-    built = [name for name in names if os.access(folder / name, os.X_OK)]
-    for program in built:
-        subprocess.run([SETTINGS[arch][0].replace("gcc", "strip"), str(folder / program)], check=True)
-    guest = fetch(name)
-    image = work / "initrd"
-    image.write_bytes(initrd(guest.initrd, folder, built))
-    found = dict(outcomes(boot("--arch", arch, "-m", "512M", "--kernel", guest.kernel, "--initrd", image, "--append",
-                               f"{guest.append} vsyscall=xonly", console=work / "console")))  # fmt: skip
-    verdicts: list[Verdict] = []
-    for program in names:
-        passed, detail = False, "cannot be built"
-        if program in built:
-            passed, detail = compared(program, found.get(program), reference(arch, folder / program, source))
-        explanation = EXPLAINED.get((arch, program), "")
-        verdicts.append((program, passed, f"{detail}. {explanation}".strip(". ")))
-    return verdicts

@@ -17,6 +17,19 @@ class Range:
     registers: Registers
 
 
+class _NoRegisters:
+    """What nothing is at."""
+
+    def read(self, offset: int, size: int) -> int:
+        return 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        pass
+
+
+_NO_REGISTERS = _NoRegisters()
+
+
 def _nothing(write: bool) -> None:
     """Nobody minds."""
 
@@ -28,6 +41,7 @@ class Bus:
     def __init__(self, name: str):
         self.name = name
         self.absent: Callable[[bool], None] = _nothing
+        self._nearest = Range(0, 0, "", _NO_REGISTERS)
         self._bases: list[int] = []
         self._ranges: list[Range] = []
 
@@ -43,8 +57,15 @@ class Bus:
         self._bases.insert(at, base)
         self._ranges.insert(at, Range(base, size, name, registers))
 
+    def map_nearest(self, base: int, size: int, name: str, registers: Registers) -> None:
+        """Place the one range that goes before all others (the processor's own), instead of where it was."""
+        self._nearest = Range(base, size, name, registers)
+
     def find(self, address: int) -> Range | None:
         """The range that holds ``address``."""
+        nearest = self._nearest
+        if 0 <= address - nearest.base < nearest.size:
+            return nearest
         at = bisect_right(self._bases, address) - 1
         if at < 0:
             return None
@@ -66,5 +87,5 @@ class Bus:
             found.registers.write(address - found.base, size, value)
 
     def ranges(self) -> list[Range]:
-        """Every mapped range, by address."""
-        return list(self._ranges)
+        """Every mapped range, by address, behind the nearest."""
+        return [self._nearest, *self._ranges] if self._nearest.size else list(self._ranges)

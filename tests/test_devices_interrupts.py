@@ -84,14 +84,30 @@ def test_apic_identity() -> None:
 def test_apic_base_refuses_what_is_not_there() -> None:
     rig = Rig()
     apic = rig.board.apic
-    assert not apic.write_base(0xFEE00D00)  # x2APIC
-    assert not apic.write_base(0xFED00900)  # elsewhere
+    for bit in (0, 7, 9, 10):
+        assert not apic.write_base(0xFEE00900 | 1 << bit), "reserved, or x2APIC mode"
     assert apic.write_base(0xFEE00100)
     assert rig.apic(0x30) == 0xFFFFFFFF
     rig.init_pic()
     rig.board.irqs[1].set(True)
     assert rig.take() == 0x31, "without local APIC the 8259 drives the pin itself"
     assert apic.write_base(0xFEE00900)
+    assert rig.apic(0x30) == 0x50014
+
+
+def test_apic_moves() -> None:
+    rig = Rig()
+    apic, mmio = rig.board.apic, rig.board.mmio
+    assert apic.write_base(0xFED40900)
+    assert mmio.read(0xFED40030, 4) == 0x50014
+    assert rig.apic(0x30) == 0xFFFFFFFF, "nothing is where it was"
+    saved = rig.board.save()
+    assert apic.write_base(IOAPIC | 0x900)
+    assert mmio.read(IOAPIC + 0x30, 4) == 0x50014, "it goes before other devices"
+    rig.board.restore(saved)
+    assert mmio.read(0xFED40030, 4) == 0x50014
+    assert mmio.read(IOAPIC + 0x30, 4) != 0x50014, "it is back"
+    rig.board.reset()
     assert rig.apic(0x30) == 0x50014
 
 

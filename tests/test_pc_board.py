@@ -25,8 +25,8 @@ def test_overlaps_are_refused() -> None:
         with pytest.raises(ValueError, match="overlaps"):
             rig.board.io.map(base, size, "intruder", window)
     rig.board.io.map(0x2F8, 8, "second port", window)
-    with pytest.raises(ValueError, match="overlaps lapic"):
-        rig.board.mmio.map(LAPIC + 0x800, 0x10, "intruder", window)
+    with pytest.raises(ValueError, match="overlaps ioapic"):
+        rig.board.mmio.map(IOAPIC + 0x10, 0x10, "intruder", window)
 
 
 def test_unmapped_addresses() -> None:

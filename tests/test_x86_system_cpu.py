@@ -140,9 +140,16 @@ def test_unknown_msr_faults(machine: BareMachine) -> None:
         (0x2FF, 0x1006, False),
         (0xFE, 0, False),
         (0x3B, 12345, True),
+        (0x179, 4, False),
+        (0x17A, 5, True),
+        (0x17A, 8, False),
+        (0x40C, 0x1234567887654321, True),
+        (0x40D, 0, True),
+        (0x40D, 1, False),
+        (0x410, 0, False),
     ],
 )
-def test_memory_type_msrs(machine: BareMachine, msr: int, value: int, accepted: bool) -> None:
+def test_reserved_bits_of_msrs(machine: BareMachine, msr: int, value: int, accepted: bool) -> None:
     code = b"\xb9" + struct.pack("<I", msr) + b"\xb8" + struct.pack("<I", value & 0xFFFFFFFF)
     code += b"\xba" + struct.pack("<I", value >> 32) + b"\x0f\x30\x31\xc0\x31\xd2\x0f\x32" + HLT
     run(machine, code)
@@ -236,6 +243,13 @@ def test_cpuid_of_a_leaf_that_is_too_high_is_the_highest(machine: BareMachine) -
     run(machine, bytes.fromhex("b8ffffff4f 0fa2") + HLT)
     highest = next(leaf for leaf in cpuid.table() if leaf.leaf == 0x16)
     assert [machine.cpu.get("gpr", n) for n in (0, 3, 1)] == [highest.eax, highest.ebx, highest.ecx]
+
+
+@pytest.mark.parametrize("base", [0xFEE00900, 0xFED40900, 0xFEE00100])
+def test_cpuid_announces_the_apic_while_it_is_enabled(machine: BareMachine, base: int) -> None:
+    machine.apic.base = base
+    run(machine, bytes.fromhex("b801000000 0fa2") + HLT)
+    assert machine.cpu.get("gpr", 2) >> 9 & 1 == base >> 11 & 1
 
 
 @pytest.mark.parametrize(("msr", "value", "allowed"), [

@@ -32,6 +32,10 @@ APIC_BASE, PLATFORM_ID, MICROCODE, MTRR_CAP, PAT, MISC_ENABLE, DEBUG_CTL, DEADLI
     0x1B, 0x17, 0x8B, 0xFE, 0x277, 0x1A0, 0x1D9, 0x6E0, 0x2FF,
 )  # fmt: skip
 FAST_STRINGS, MICROCODE_REVISION = 1, 0x107
+#: Machine checks: banks there are; nothing ever fails. A bank has four MSRs from MCA_BANKS on, of which one is stored.
+MCG_CAP, MCG_STATUS, MCA_BANKS, BANKS = 0x179, 0x17A, 0x400, 4
+MCA_CONTROLS = tuple(range(MCA_BANKS, MCA_BANKS + 4 * BANKS, 4))
+MCA_ERRORS = tuple(msr for msr in range(MCA_BANKS, MCA_BANKS + 4 * BANKS) if msr not in MCA_CONTROLS)
 VARIABLE_MTRRS = tuple(range(0x200, 0x210))
 FIXED_MTRRS = (0x250, 0x258, 0x259, *range(0x268, 0x270))
 WRITE_BACK_8, UNCACHED_8 = 0x0606060606060606, 0
@@ -51,14 +55,15 @@ class Services(Protocol):
         """``base``, ``write_base(value) -> bool``, ``tpr``, ``read_tsc_deadline()``, ``write_tsc_deadline(value)``."""
 
 
-def _mtrrs() -> dict[int, int]:
-    """As firmware leaves them: everything write-back but the VGA window and the devices below 4 GiB."""
+def _stored() -> dict[int, int]:
+    """As firmware leaves them. MTRRs: everything write-back but the VGA window and the devices below 4 GiB."""
     values = dict.fromkeys((*VARIABLE_MTRRS, *FIXED_MTRRS), 0)
     values.update(dict.fromkeys(FIXED_MTRRS, WRITE_BACK_8))
     values[0x259] = UNCACHED_8
     values[0x200], values[0x201] = 0xC0000000, ((1 << st.PHYSICAL_BITS) - (1 << 30)) | 0x800
     values[MTRR_DEF_TYPE] = MTRR_DEFAULT
     values[DEBUG_CTL] = 0
+    values.update(dict.fromkeys((MCG_STATUS, *MCA_CONTROLS), 0))
     return values
 
 
@@ -143,7 +148,7 @@ class X86Cpu:
             self.set(name, value)
         self.set("dr", 0xFFFF0FF0, 6)
         self.set("dr", 0x400, 7)
-        self.stored = _mtrrs()
+        self.stored = _stored()
         self._refresh()
 
     def _flat(self, entry: Any, code_attr: int) -> None:
@@ -243,9 +248,11 @@ class X86Cpu:
         if msr == DEADLINE:
             deadline = int(self.machine.apic.read_tsc_deadline())
             return (deadline + self.get("tsc_offset")) & MASK64 if deadline else 0
-        fixed = {PLATFORM_ID: 0, MICROCODE: MICROCODE_REVISION << 32, MTRR_CAP: 0x508}
+        fixed = {PLATFORM_ID: 0, MICROCODE: MICROCODE_REVISION << 32, MTRR_CAP: 0x508, MCG_CAP: BANKS}
         if msr in fixed:
             return fixed[msr]
+        if msr in MCA_ERRORS:
+            return 0
         if msr in (PAT, MISC_ENABLE):
             return self.get("pat" if msr == PAT else "misc_enable")
         return self._fault()
@@ -257,7 +264,7 @@ class X86Cpu:
             else:
                 self._fault()
         elif msr == APIC_BASE:
-            if not self.machine.apic.write_base(value):
+            if value >> st.PHYSICAL_BITS or not self.machine.apic.write_base(value):
                 self._fault()
         elif msr == DEADLINE:
             self._arm_deadline(value)
@@ -265,7 +272,7 @@ class X86Cpu:
             self.set("pat", value)
         elif msr == MISC_ENABLE:
             self.set("misc_enable", value & FAST_STRINGS)
-        elif msr != MICROCODE:
+        elif msr != MICROCODE and (msr not in MCA_ERRORS or value):
             self._fault()
 
     def _storable(self, msr: int, value: int) -> bool:
@@ -276,6 +283,8 @@ class X86Cpu:
             return not value & ~0xCFF and value & 255 in MEMORY_TYPES
         if msr == DEBUG_CTL:
             return not value & ~3
+        if msr in MCA_CONTROLS or msr == MCG_STATUS:
+            return msr != MCG_STATUS or not value & ~7
         if value >> st.PHYSICAL_BITS:
             return False
         return not value & 0x7FF if msr & 1 else not value & 0xF00 and value & 255 in MEMORY_TYPES

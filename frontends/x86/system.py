@@ -42,6 +42,7 @@ from frontends.x86.common import (
     set_segment,
     update_mode,
 )
+from frontends.x86.cpuid import APIC
 from frontends.x86.debug import CR4_DE, DR7_GD, GENERAL_DETECT, forget_step, touch_port
 from frontends.x86.segments import in_limit, operand_mask
 from frontends.x86.services import ENTROPY, IO_READ, IO_WRITE, MSR_READ, MSR_WRITE, TPR_READ
@@ -57,6 +58,7 @@ FS_BASE, GS_BASE = st.seg_base(st.FS), st.seg_base(st.GS)
 EFER_BITS, EFER_BITS_32 = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE, EFER_NXE
 DR6_FIXED, DR6_BITS, DR7_FIXED, DR7_BITS = 0xFFFF0FF0, 0xE00F, 0x400, 0xFFFF23FF
 TSC, TSC_ADJUST, EFER_MSR, TSC_AUX_MSR = 0x10, 0x3B, 0xC0000080, 0xC0000103
+APIC_BASE, APIC_ENABLED = 0x1B, 1 << 11
 CODE64, CODE32, DATA = 0xA09B, 0xC09B, 0xC093
 
 
@@ -304,6 +306,10 @@ def build(mmu: SimpleNamespace, debug: SimpleNamespace, exceptions: SimpleNamesp
                 break
         if leaf == 0x80000001 and not is_code64(cpu):
             d &= ~(1 << 11)
+        if leaf == 1:
+            host_call(cpu, CALL_ARCH, MSR_READ, APIC_BASE)
+            if ld64(cpu + O_IO) & APIC_ENABLED == 0:
+                d &= ~APIC
         st64(cpu + RAX, a)
         st64(cpu + RBX, b)
         st64(cpu + RCX, c)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runtime.clock import VirtualClock
-from runtime.device import State
+from runtime.device import Registers, State
 from runtime.devices.base import Stateful, Window
 from runtime.interrupts import Line
 
 BASE = 0xFEE00000
 SIZE = 0x1000
 ENABLE, BSP = 1 << 11, 1 << 8
+_BASE_RESERVED = 0xFFF & ~(ENABLE | BSP)  # bit 10 as well: there is no x2APIC mode
 
 FIXED, LOWEST, NMI, EXTINT = 0, 1, 4, 7  # delivery modes
 MASKED = 1 << 16
@@ -29,7 +30,8 @@ class Lapic(Stateful):
     """Interrupt priorities, the local vector table and the timer.
 
     ``intr`` is the processor's interrupt pin. ``nmi()`` interrupts it unconditionally, ``pic_acknowledge()`` answers an
-    external interrupt with its vector, ``eoi(vector)`` tells the I/O APIC that a level-triggered one has ended.
+    external interrupt with its vector, ``eoi(vector)`` tells the I/O APIC that a level-triggered one has ended. The
+    registers are where the guest wants them: ``place(address, registers)`` puts them there.
     """
 
     STATE = (
@@ -46,9 +48,10 @@ class Lapic(Stateful):
         nmi: Callable[[], None],
         pic_acknowledge: Callable[[], int],
         eoi: Callable[[int], None],
+        place: Callable[[int, Registers], None],
     ):
         self.name, self.clock, self.intr = name, clock, intr
-        self._nmi, self._pic_acknowledge, self._eoi = nmi, pic_acknowledge, eoi
+        self._nmi, self._pic_acknowledge, self._eoi, self._place = nmi, pic_acknowledge, eoi, place
         self.apic_id = 0
         self.timer = clock.timer(f"{name}.timer", self._expire)
         self.registers = Window(self.read, self.write)
@@ -58,6 +61,7 @@ class Lapic(Stateful):
     def reset(self) -> None:
         """State as firmware leaves it: enabled in IA32_APIC_BASE, LINT0 passing the 8259A through (virtual wire)."""
         self.base = BASE | ENABLE | BSP
+        self._place(self.base & -SIZE, self.registers)
         self._clear()
         self.lvt[LINT0] = EXTINT << 8
         self._update()
@@ -84,6 +88,7 @@ class Lapic(Stateful):
         super().restore(state)
         for name in self._BITS:
             setattr(self, name, int.from_bytes(state[name], "little"))
+        self._place(self.base & -SIZE, self.registers)
 
     # What the processor sees of it besides the registers
 
@@ -98,12 +103,13 @@ class Lapic(Stateful):
         self._update()
 
     def write_base(self, value: int) -> bool:
-        """Write IA32_APIC_BASE. False (the processor raises #GP) for x2APIC mode or another address: not there."""
-        if value & ~(ENABLE | BSP) != BASE:
+        """Write IA32_APIC_BASE. False (the processor raises #GP) for reserved bits and for x2APIC mode: not there."""
+        if value & _BASE_RESERVED:
             return False
         if self.base & ENABLE and not value & ENABLE:
             self._clear()
         self.base = value
+        self._place(self.base & -SIZE, self.registers)
         self._update()
         return True
 

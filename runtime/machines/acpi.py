@@ -59,7 +59,7 @@ def fadt(facs: int, dsdt: int) -> bytes:
     body += pack("<8B", 4, 2, 0, 4, 0, 0, 0, 0)
     body += pack("<HHHHBBBBB", 0xFFF, 0xFFF, 0, 0, 0, 0, 0, 0, CENTURY_INDEX)
     body += pack("<HBI", _BOOT_LEGACY_DEVICES | _BOOT_8042, 0, _FADT_FLAGS)
-    body += _port(RESET_PORT, 8, 1) + pack("<BHB", RESET_VALUE, 0, 0) + pack("<QQ", facs, dsdt)
+    body += _port(RESET_PORT, 8, 1) + pack("<BHB", RESET_VALUE, 0, 0) + pack("<QQ", 0, dsdt)
     none = bytes(12)
     body += _port(event, 32, 2) + none + _port(control, 16, 2) + none + none + _port(timer, 32, 3) + none + none
     return table(b"FACP", 3, body)

@@ -53,7 +53,8 @@ class PcBoard:
         self._pic_line = Line(self._set_pic_output)
 
         self.pic = PicPair("pic", self._pic_line)
-        self.apic = Lapic("lapic", clock, self.intr, pins.nmi, self.pic.acknowledge, self._end_of_interrupt)
+        self.apic = Lapic("lapic", clock, self.intr, pins.nmi, self.pic.acknowledge, self._end_of_interrupt,
+                          self._place_apic)  # fmt: skip
         self.ioapic = IoApic("ioapic", self.apic)
         self.pit = I8254("pit", clock, self._pit_line)
         self.rtc = Mc146818("rtc", clock, self._rtc_line, border)
@@ -91,7 +92,6 @@ class PcBoard:
         )
         memory: list[tuple[int, int, str, Registers]] = [
             (ioapic.BASE, ioapic.SIZE, "ioapic", self.ioapic.registers),
-            (lapic.BASE, lapic.SIZE, "lapic", self.apic.registers),
         ]
         if self.hpet:
             memory.append((hpet.BASE, hpet.SIZE, "hpet", self.hpet.registers))
@@ -99,6 +99,10 @@ class PcBoard:
             self.io.map(*row)
         for row in memory:
             self.mmio.map(*row)
+
+    def _place_apic(self, address: int, registers: Registers) -> None:
+        """The local APIC's registers are where IA32_APIC_BASE says; where RAM is, they are not to be seen."""
+        self.mmio.map_nearest(address, lapic.SIZE, "lapic", registers)
 
     def _map_test_device(self, test: TestDevice) -> None:
         self.io.map(0xE0, 4, "test ports", test.ports)

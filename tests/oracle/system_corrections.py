@@ -304,7 +304,7 @@ def _reserved_bits(case: SystemCase, found: Outcome) -> Outcome | None:
     number, value, into = _control(case)
     if not into or found.fault:
         return None
-    if number == 4 and value & ~0x1007BC:
+    if number == 4 and value & ~0x1007FC:
         return _gp(case)
     most = {0: 32, 3: 40 if world(case.world).long else 64, 8: 4}
     if value >> most.get(number, 64):

@@ -1,0 +1,115 @@
+"""Debian's kernels: boot, a script that tries what a user does, the kernel's messages, power off; here and in QEMU.
+
+What the script prints is the same in both, line by line. Of the kernel's messages, on the console and in ``dmesg``,
+there is none here that QEMU's machine does not have, numbers aside, but for those explained in DIFFERENT.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from functools import partial
+from pathlib import Path
+
+from measure import qemu
+from verdict import FAIL, PASS, SECONDS, Job, Missing, Result, console
+
+from runtime.guests import GuestError, cpio, debian, fetch
+
+KERNELS = ("debian-i386", "debian-i386-pae", "debian-x86_64", "debian-cloud-x86_64", "debian-arm", "debian-arm-lpae")
+BEGIN, END = "messages of the kernel:", "end of messages"
+#: Every line that the script prints is the same wherever it runs.
+SCRIPT = f"""{debian.INIT.partition("if [")[0]}
+mount -t tmpfs none /tmp && cd /tmp
+sha256sum /bin/busybox
+gzip -c /bin/busybox | gunzip -c | cmp - /bin/busybox && echo "gzip and back"
+bzip2 -c /bin/busybox | bunzip2 -c | cmp - /bin/busybox && echo "bzip2 and back"
+tar -cf - -C /bin . | tar -xf - && cmp busybox /bin/busybox && rm -f * && echo "tar and back"
+seq 3000 | awk '{{ s += $1 / 7.3 - s / $1 }} END {{ printf "%.12f\\n", s }}'
+seq 20000 | sort -r | md5sum
+factor 600851475143 1000003
+for n in 1 2 3 4 5 6 7 8 9 10 11 12; do (sleep 0.0$n; echo $n >$n) & done; wait; cat * | sort -n | tr '\\n' ' '; echo
+mkfifo pipe; (dd if=/dev/zero bs=4096 count=2000 2>/dev/null >pipe &); sha1sum <pipe
+mkdir -p a/b/c; ln -s a/b link; echo text >a/b/c/file; cat link/c/file; mv a/b/c a/d; find a | sort; rm -r a
+sh -c 'trap "echo a signal" USR1; kill -USR1 $$; sleep 0.01; echo and on'
+sh -c 'kill -SEGV $$'; echo "status $?"
+ip link set lo up; ping -c 3 127.0.0.1 >/dev/null && echo "loopback"
+now() {{ cut -d ' ' -f 1 /proc/uptime | tr -d .; }}
+start=$(now); sleep 2; took=$(($(now) - start)); [ $took -ge 199 -a $took -le 600 ] && echo "two seconds"
+[ $(date +%Y) -ge 2024 ] && echo "the clock is set"
+awk '/timer|LOC/ {{ n += $2 }} END {{ print (n > 100) ? "timer interrupts" : "no timer interrupts" }}' /proc/interrupts
+head -c 1000000 /dev/urandom | wc -c
+cat /proc/sys/kernel/tainted
+echo '{BEGIN}'; dmesg; echo '{END}'
+poweroff -f
+"""
+_BOARD = "the board differs: no PCI, firmware tables of its own"
+_MODEL = "the processor is another model"
+#: Kernel messages, numbers replaced by #, that QEMU's machine does not have, and why.
+DIFFERENT: tuple[tuple[str, str], ...] = ()
+
+
+def jobs(work: Path) -> list[Job]:
+    """One for each kernel."""
+    return [partial(_run, name, work) for name in KERNELS]
+
+
+def _run(name: str, work: Path) -> list[Result]:
+    try:
+        guest = fetch(name)
+    except GuestError as error:
+        raise Missing(str(error)) from error
+    command = qemu(guest.record_args[1])
+    if not shutil.which(command[0]):
+        raise Missing(f"{command[0]} (Debian's qemu-system packages)")
+    image = work / f"{name}.initrd"
+    first = guest.initrd.read_bytes()
+    image.write_bytes(first + bytes(-len(first) % 4) + cpio.archive([cpio.program("init", SCRIPT.encode())]))
+    command += ["-kernel", str(guest.kernel), "-initrd", str(image), "-append", guest.append]
+    there = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=SECONDS, check=False)
+    here = console([*guest.record_args, "--initrd", image], work / name)
+    return script_and_messages(guest.name, here, there.stdout.decode(errors="replace").replace("\r", ""))
+
+
+def script_and_messages(name: str, here: str, there: str) -> list[Result]:
+    """Both results of a kernel, from the console here and in QEMU."""
+    return [script_result(name, here, there), messages_result(name, here, there)]
+
+
+def script_result(name: str, here: str, there: str) -> Result:
+    """Whether the script printed the same on both."""
+    ours, theirs = printed(here), printed(there)
+    different = [line for line in ours if line not in theirs] + [line for line in theirs if line not in ours]
+    ended = END in here and "reboot: Power down" in here
+    passed = ended and ours == theirs
+    detail = f"boots, {len(ours)} lines, powers off" if ended else "does not come to its end"
+    if not passed:
+        detail = "; ".join([detail, *different[:3]])
+    return Result("Debian's kernels", f"{name}: script", PASS if passed else FAIL, detail)
+
+
+def messages_result(name: str, here: str, there: str) -> Result:
+    """Whether the kernel had nothing to say that it does not say in QEMU."""
+    ours, theirs = messages(here), set(messages(there))
+    more = [line for line in ours if line not in theirs]
+    reasons = {line: next((why for pattern, why in DIFFERENT if re.search(pattern, line)), "") for line in more}
+    unexplained = [line for line, why in reasons.items() if not why]
+    passed = bool(ours) and not unexplained
+    detail = f"{len(ours)} lines, {len(more)} of them not QEMU's"
+    if unexplained:
+        detail = "; ".join([detail, *unexplained[:3]])
+    why = "; ".join(sorted(set(reasons.values()) - {""}))
+    return Result("Debian's kernels", f"{name}: dmesg", PASS if passed else FAIL, detail, why if passed else "")
+
+
+def printed(text: str) -> list[str]:
+    """What the script printed."""
+    lines = text.partition(BEGIN)[0].splitlines()
+    return [line for line in lines if line and not line.startswith("[ ")]
+
+
+def messages(text: str) -> list[str]:
+    """The kernel's messages, without times and numbers."""
+    text = re.sub(r"^\[ *[0-9.]+\] ", "", text.partition(BEGIN)[2].partition(END)[0], flags=re.MULTILINE)
+    return [re.sub(r"(0x)?[0-9a-f]*[0-9][0-9a-f]*", "#", line) for line in text.splitlines() if line]

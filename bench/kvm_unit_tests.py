@@ -1,0 +1,76 @@
+"""The core set of kvm-unit-tests: each program on the board for test programs, on ARM on ``virt``."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+from verdict import FAIL, PASS, SKIPPED, Job, Missing, Result, console
+
+#: On a PC a program is a file, and is told by an initial file what it runs on.
+PROGRAMS = {
+    "i386": ("realmode", "taskswitch", "taskswitch2", "eventinj", "emulator", "smap", "umip", "cmpxchg8b", "setjmp",
+             "sieve", "tsc", "tsc_adjust"),
+    "x86_64": ("eventinj", "emulator", "idt_test", "memory", "smap", "umip", "access_test", "apic", "ioapic", "setjmp",
+               "sieve", "tsc", "debug"),
+}  # fmt: skip
+#: On ARM it does one of several things: its file, and its arguments.
+ARM_PROGRAMS = (
+    ("selftest", "setup smp=1 mem=256"), ("selftest", "vectors-kernel"), ("selftest", "vectors-user"),
+    ("selftest", "smp"), ("psci", ""), ("gic", "active"), ("gic", "mmio"), ("pl031", ""), ("spinlock-test", ""),
+    ("sieve", ""),
+)  # fmt: skip
+#: Programs that print no summary: what they print when all is well.
+FINISHED = {"taskswitch": "post fault", "sieve": "virtual:5761455", "realmode": "PASS: nopl"}
+ENVIRONMENT = "NR_CPUS=1\nMEMSIZE=128\nTEST_DEVICE=1\n"
+#: Without the test device ``apic`` makes no hypercalls, which are KVM's and an invalid opcode elsewhere.
+OWN_ENVIRONMENT = {"apic": ENVIRONMENT.replace("TEST_DEVICE=1", "TEST_DEVICE=0")}
+#: Why a program does not pass, where that is known.
+EXPLAINED = {
+    ("arm", "gic mmio"): "With one processor ITARGETSR reads as zero (GICv2 architecture, 4.3.12); the same on QEMU",
+}
+
+
+def jobs(arch: str, source: Path, work: Path) -> list[Job]:
+    """One for each program. ``source``: a checkout of the suite, built for ``arch``."""
+    if arch == "arm":
+        programs = [(file, f"{file} {arguments}".strip()) for file, arguments in ARM_PROGRAMS]
+    else:
+        programs = [(file, file) for file in PROGRAMS[arch]]
+    images = {program: source / ("arm" if arch == "arm" else "x86") / f"{file}.flat" for file, program in programs}
+    missing = [image.name for image in images.values() if not image.exists()]
+    if missing:
+        raise Missing(f"kvm-unit-tests, configured and built for {arch} (not there: {missing[0]})")
+    return [partial(_run, arch, program, image, work) for program, image in images.items()]
+
+
+def _run(arch: str, program: str, image: Path, work: Path) -> list[Result]:
+    folder = work / f"kvm-{arch}-{program.replace(' ', '-')}"
+    if arch == "arm":
+        options: list[object] = ["--arch", "arm", "-m", "256M", "--append", program.partition(" ")[2]]
+    else:
+        environment = work / f"environment-{arch}-{program}"
+        environment.write_text(OWN_ENVIRONMENT.get(program, ENVIRONMENT))
+        options = ["--arch", arch, "--machine", "pc-test", "-m", "128M", "--initrd", environment]
+        options += ["--append", image.name]
+    return [judged(arch, program, console([*options, "--kernel", image], folder))]
+
+
+def judged(arch: str, program: str, text: str) -> Result:
+    """What a program's console says of it."""
+    lines = text.splitlines()
+    failures = [line for line in lines if line.startswith("FAIL")]
+    summary = re.search(r"^SUMMARY: (\d+) tests(?:.*, (\d+) skipped)?.*", text, re.MULTILINE)
+    finished = bool(summary) or FINISHED.get(program, "\0") in text
+    detail = ("comes" if finished else "does not come") + " to its end"
+    if summary:
+        detail = summary.group().removeprefix("SUMMARY: ")
+    if failures or not finished:
+        return Result(f"kvm-unit-tests, {arch}", program, FAIL, "; ".join([detail, *failures[:3]]),
+                      EXPLAINED.get((arch, program), ""))  # fmt: skip
+    nothing = summary is not None and int(summary.group(1)) == int(summary.group(2) or 0)
+    skipped = "; ".join(line.removeprefix("SKIP: ") for line in lines if line.startswith("SKIP"))
+    if nothing and not skipped:  # a program that has nothing to do says why, in its last words
+        skipped = next(line for line in reversed(lines) if line and not line.startswith(("SUMMARY", "EXIT")))
+    return Result(f"kvm-unit-tests, {arch}", program, SKIPPED if nothing else PASS, detail, skipped)
