@@ -41,7 +41,9 @@ MISTAKES = {
     "memory too small": ("--kernel {demo} --memory 1M", {
         "x86_64": "ends beyond the machine's 1 MiB", "i386": "ends beyond the machine's 1 MiB",
         "arm": "is outside the machine's 1 MiB"}),
-    "memory too large": ("--kernel {demo} --memory 64G", dict.fromkeys(ARCHES, "more than 3 GiB of memory")),
+    "memory too large": ("--kernel {demo} --memory 64G", {
+        "x86_64": "more than 32 GiB of memory", "i386": "more than 32 GiB of memory",
+        "arm": "more than 3 GiB of memory"}),
     "initrd too large": ("--kernel {demo} --memory 16M --initrd {tmp}/large", {
         "x86_64": "bytes of memory are left for it", "i386": "bytes of memory are left for it",
         "arm": "kernel, initrd and device tree need 2"}),

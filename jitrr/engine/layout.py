@@ -14,7 +14,7 @@ from jitrr.engine.constants import PHYSICAL_WATCHES, WATCHES
 SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "v128": 16, "f80": 16}
 MAX_SIZE = 16384
 #: Ranges of guest physical addresses that are RAM or ROM, at most.
-MAPPED_RANGES = 4
+MAPPED_RANGES = 5
 HELPER_SLOTS = 256
 
 

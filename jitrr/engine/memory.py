@@ -10,11 +10,13 @@ import numpy as np
 #: Bytes of a huge page. Generated code walks over guest RAM, cells and regions in no order, so that a quarter of the
 #: time of a system call was the host's own page walks (docs/performance.md).
 HUGE = 2 << 20
+#: What is never written takes no room, so the host need not have it. Python's module lacks the name of Linux's number.
+_NO_RESERVE = 0x4000
 
 
 def anonymous(size: int, access: int = mmap.PROT_READ | mmap.PROT_WRITE) -> mmap.mmap:
     """Zeroed memory that no other process sees, in huge pages where the host has them; OSError when there is none."""
-    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, access)
+    memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE, access)
     if size >= HUGE:
         with suppress(OSError):  # a host without them
             memory.madvise(mmap.MADV_HUGEPAGE)

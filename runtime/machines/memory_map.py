@@ -32,15 +32,18 @@ def ram_ranges(size: int) -> list[RamRange]:
 
 
 def engine_ranges(size: int, rom: int) -> list[tuple[int, int, int]]:
-    """(physical base, size, offset) of ``size`` bytes of RAM below 3 GiB and, behind them in the engine's memory,
-    ``rom`` bytes of firmware: below 4 GiB, and its last 128 KiB below 1 MiB in the place of RAM."""
+    """(physical base, size, offset) of ``size`` bytes of RAM and, behind them in the engine's memory, ``rom`` bytes of
+    firmware: below 4 GiB, and its last 128 KiB below 1 MiB in the place of RAM."""
+    low, *high = ram_ranges(size)
+    above = [(part.base, part.size, part.offset) for part in high]
     if not rom:
-        return [(0, size, 0)]
+        return [(0, low.size, 0), *above]
     shadow = min(rom, SHADOW)
     return [
         (0, EXTENDED - shadow, 0),
         (EXTENDED - shadow, shadow, size + rom - shadow),
-        (EXTENDED, size - EXTENDED, EXTENDED),
+        (EXTENDED, low.size - EXTENDED, EXTENDED),
+        *above,
         (HIGH_BASE - rom, rom, size),
     ]
 

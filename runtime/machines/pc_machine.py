@@ -14,8 +14,8 @@ from runtime.machines.boot import load_guest
 from runtime.machines.memory_map import MOST_ROM, engine_ranges
 from runtime.machines.pc import PcBoard
 
-#: What lies above is the devices' on this board, and RAM above 4 GiB is not there yet.
-MOST_MEMORY = 3 << 30
+#: More would make the tables of pages dear, which every digest goes through.
+MOST_MEMORY = 32 << 30
 #: The bit of field ``irq``: EFLAGS.IF, which lets interrupts in.
 INTR = 0x200
 
@@ -28,7 +28,7 @@ class PcMachine(BoardMachine):
 
     def make_engine(self) -> Engine:
         if self.config.memory > MOST_MEMORY:
-            raise ConfigError("more than 3 GiB of memory is not there yet: use --memory 3G")
+            raise ConfigError("there is no place for more than 32 GiB of memory: use --memory 32G")
         rom = len(self.config.bios.data) if self.config.bios is not None else 0
         if rom % PAGE or rom > MOST_ROM:
             raise ConfigError(f"firmware has whole pages of 4 KiB and at most 16 MiB, not {rom} bytes")
