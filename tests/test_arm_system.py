@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from arm_machine import BareMachine
 
 GUESTS = Path(__file__).parent / "arm_guests"
-NAMES = ("modes", "memory")
+NAMES = ("modes", "memory", "debug")
 LIMIT = 5_000_000
 TOOLS = "arm-linux-gnueabihf-"
 

@@ -142,6 +142,8 @@ def update_mode(cpu):
         mode |= st.MODE_ALIGN
     if ld64(cpu + st.FPSCR) & FP_CONTROL == 0:
         mode |= st.MODE_DEFAULT_FP
+    if lsr(ld64(cpu + st.DEBUG_LEVELS), 1 if user else 0) & 1:
+        mode |= st.MODE_DEBUG
     st64(cpu + O_MODE, mode)
     st64(cpu + O_KEY, (ld64(cpu + O_EPOCH) << 16) | mode)
     return st64(cpu + O_TLB, ld64(cpu + O_TLB_BASE) + (TLB_BYTES if user else 0))

@@ -13,6 +13,9 @@ from frontends.arm import state as st
 
 #: What the native helper ``cp15_write`` is asked for.
 W_SCTLR, W_CPACR, W_TTBR0, W_TTBR1, W_TTBCR, W_DACR, W_TRANSLATE = 1, 2, 3, 4, 5, 6, 16
+#: The same for debug registers; of the first four, the number is added.
+W_BVR, W_BCR, W_WVR, W_WCR, W_DSCR, W_VCR, W_OSLAR, W_CLAIMSET, W_CLAIMCLR = 32, 40, 48, 56, 64, 65, 66, 67, 68
+BREAKPOINTS, WATCHPOINTS = 6, 4
 #: Registers of the generic timer, as services.TIMER_READ and TIMER_WRITE name them.
 T_CNTP_CTL, T_CNTP_TVAL, T_CNTP_CVAL, T_CNTV_CTL, T_CNTV_TVAL, T_CNTV_CVAL = range(6)
 #: CNTKCTL: user mode may read the physical and the virtual counter, use the virtual and the physical timer.
@@ -27,7 +30,8 @@ class Register:
     ``access``: "r", "w" or "rw", for privileged code; ``user``: the same for user mode. ``field``: where in the CPU
     block it is kept, else it reads as ``value``. ``mask``: the bits that a write changes. ``write``: W_* of one that
     needs the native helper. ``timer``: T_*. ``enable``: the bits of CNTKCTL one of which user mode needs. ``kind``:
-    what else there is to it (lift_system.py): "counter", "barrier", "ccsidr", "isr".
+    what else there is to it (lift_system.py): "counter", "barrier", "ccsidr", "isr". ``comms``: user mode needs
+    DBGDSCR.UDCCdis to be 0.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Register:
     timer: int = -1
     enable: int = 0
     kind: str = ""
+    comms: bool = False
 
 
 def _constant(name: str, value: int) -> Register:
@@ -156,12 +161,37 @@ CP15_WIDE: dict[tuple[int, int], Register] = {
     (14, 3): _timer("CNTV_CVAL", T_CNTV_CVAL, PL0VTEN),
 }
 
-#: CP14, as (CRn, opc1, CRm, opc2): no debug (DBGDIDR and what it lets find out, as 0), trivial Jazelle.
+
+def _registers(name: str, field: int, write: int, count: int, opc2: int) -> dict[tuple[int, int, int, int], Register]:
+    """Debug registers of one kind, which CRm numbers."""
+    return {(0, 0, n, opc2): _field(f"{name}{n}", field + 8 * n, write=write + n) for n in range(count)}
+
+
+#: CP14, as (CRn, opc1, CRm, opc2): debug without a debugger outside (C11.11), trivial Jazelle.
 CP14: dict[tuple[int, int, int, int], Register] = {
-    (0, 0, 0, 0): Register("DBGDIDR", "r", "r"),
-    (0, 0, 1, 0): Register("DBGDSCRint", "r", "r"),
-    (1, 0, 0, 0): Register("DBGDRAR", "r", "r"),
-    (2, 0, 0, 0): Register("DBGDSAR", "r", "r"),
+    (0, 0, 0, 0): Register("DBGDIDR", "r", "r", value=cpuid.DBGDIDR, comms=True),
+    (0, 0, 1, 0): Register("DBGDSCRint", "r", "r", field=st.DBGDSCR, comms=True),
+    (0, 0, 2, 2): _field("DBGDSCRext", st.DBGDSCR, write=W_DSCR),
+    (0, 0, 5, 0): Register("DBGDTRTXint/RXint", user="rw", comms=True),
+    (0, 0, 6, 0): Register("DBGWFAR"),
+    (0, 0, 7, 0): _field("DBGVCR", st.DBGVCR, write=W_VCR),
+    **_registers("DBGBVR", st.DBGBVR, W_BVR, BREAKPOINTS, 4),
+    **_registers("DBGBCR", st.DBGBCR, W_BCR, BREAKPOINTS, 5),
+    **_registers("DBGWVR", st.DBGWVR, W_WVR, WATCHPOINTS, 6),
+    **_registers("DBGWCR", st.DBGWCR, W_WCR, WATCHPOINTS, 7),
+    (1, 0, 0, 0): Register("DBGDRAR", "r", "r", comms=True),
+    (1, 0, 0, 4): _operation("DBGOSLAR", W_OSLAR),
+    (1, 0, 1, 4): Register("DBGOSLSR", "r", field=st.DBGOSLSR),
+    (1, 0, 3, 4): Register("DBGOSDLR"),
+    (1, 0, 4, 4): Register("DBGPRCR"),
+    (1, 0, 5, 4): _constant("DBGPRSR", 1),
+    (2, 0, 0, 0): Register("DBGDSAR", "r", "r", comms=True),
+    (7, 0, 0, 7): _constant("DBGDEVID2", 0),
+    (7, 0, 1, 7): _constant("DBGDEVID1", 0),
+    (7, 0, 2, 7): _constant("DBGDEVID", cpuid.DBGDEVID),
+    (7, 0, 8, 6): Register("DBGCLAIMSET", value=0xFF, write=W_CLAIMSET),
+    (7, 0, 9, 6): _field("DBGCLAIMCLR", st.DBGCLAIM, write=W_CLAIMCLR),
+    (7, 0, 14, 6): _constant("DBGAUTHSTATUS", 0xF),
     (0, 7, 0, 0): Register("JIDR", "r", "r"),
     (1, 7, 0, 0): Register("JOSCR"),
     (2, 7, 0, 0): Register("JMCR", user="rw"),

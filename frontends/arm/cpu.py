@@ -18,10 +18,11 @@ FIELDS = (
     "sctlr", "actlr", "cpacr", "ttbr0", "ttbr1", "ttbcr", "dacr", "dfsr", "ifsr", "dfar", "ifar", "par", "adfsr",
     "aifsr", "mair0", "mair1", "amair0", "amair1", "vbar", "contextidr", "tpidrurw", "tpidruro", "tpidrprw", "csselr",
     "l2ctlr", "cntfrq", "cntkctl", "exclusive", "exclusive_address", "q", "fpscr", "fpcc", "fpqc", "fpflags", "fpexc",
+    "dbgbvr", "dbgbcr", "dbgwvr", "dbgwcr", "dbgdscr", "dbgvcr", "dbgoslsr", "dbgclaim",
 )  # fmt: skip
 BANKED = ("banked_r13", "banked_r14", "spsr", "user_r8", "fiq_r8")
 #: Fields from GPR on that the canonical state has in another form, and scratch registers.
-OTHERS = ("gpr", "nf", "zf", "cv_op", "cv_a", "cv_b", "qf", "ge", "itstate", "cpsr", "thumb", "t", "v")
+OTHERS = ("gpr", "nf", "zf", "cv_op", "cv_a", "cv_b", "qf", "ge", "itstate", "cpsr", "thumb", "debug_levels", "t", "v")
 #: Banks by mode.
 BANK_OF = {
     st.M_USR: st.BANK_USER, st.M_SYS: st.BANK_USER, st.M_FIQ: st.BANK_FIQ, st.M_IRQ: st.BANK_IRQ,
@@ -94,7 +95,7 @@ class ArmCpu:
         self.set("exc_vector", MASK64)
         self.engine.call("select_context")
         self.engine.call("flush_tlb")
-        self.engine.call("update_mode")
+        self.engine.call("arm")
 
     # -- reset and entry ----------------------------------------------------------------------------------------------
     def reset(self) -> None:
@@ -106,6 +107,7 @@ class ArmCpu:
         for name, value in (
             ("time_shift", self.shift), ("pc", 0), ("code_base", 0), ("linear_mask", MASK32), ("shadow", MASK64),
             ("sctlr", cpuid.SCTLR_RESET), ("mair0", PRRR_RESET), ("mair1", NMRR_RESET), ("cntfrq", cpuid.COUNTER_HZ),
+            ("dbgoslsr", 0xA),
         ):  # fmt: skip
             self.set(name, value)
         self.set_cpsr(st.M_SVC | st.A | st.I | st.F)

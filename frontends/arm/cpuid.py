@@ -1,5 +1,5 @@
 """What the processor says it is: a Cortex-A15 r2p1 (DDI 0438) without the Security and Virtualization Extensions,
-ThumbEE, debug, trace and performance monitors. The feature registers announce exactly what is there (DDI 0406C, B4.1).
+ThumbEE, trace and performance monitors. The feature registers announce exactly what is there (DDI 0406C, B4.1).
 """
 
 from __future__ import annotations
@@ -7,8 +7,10 @@ from __future__ import annotations
 MIDR, CTR, MPIDR = 0x412FC0F1, 0x8444C004, 0x80000000
 #: A32, T32, trivial Jazelle; the generic timer.
 ID_PFR0, ID_PFR1 = 0x00000131, 0x00010001
-#: No debug, trace or performance monitors.
-ID_DFR0, ID_AFR0 = 0, 0
+#: v7.1 Debug by CP14; no trace or performance monitors.
+ID_DFR0, ID_AFR0 = 5, 0
+#: 4 watchpoints, 6 breakpoints, 2 of them with contexts; v7.1; DBGDEVID is there: addresses can be masked.
+DBGDIDR, DBGDEVID = 0x3515_8021, 0x110
 #: VMSAv7 with PXN and long descriptors; supersections; 40-bit physical addresses; coherent walks.
 ID_MMFR = (0x10201105, 0x20000000, 0x01240000, 0x02102211)
 #: SDIV and UDIV in both sets; no SWP, SMC or ThumbEE; the rest as the Cortex-A15 has it.

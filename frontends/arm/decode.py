@@ -66,6 +66,13 @@ def row_of(word: int, bits: int, thumb: bool) -> Pattern | None:
 
 def lift(code: bytes, mode: int, itstate: int = 0, masked: int = 0, disp: int = 0, imm: int = 0) -> Template:
     """The template of an instruction (all its bytes) under a translation mode; for the rest see Insn."""
+    template = _lift(code, mode, itstate, masked, disp, imm)
+    if mode & st.MODE_DEBUG:
+        template.uops.insert(0, UOp("arm_debug"))
+    return template
+
+
+def _lift(code: bytes, mode: int, itstate: int, masked: int, disp: int, imm: int) -> Template:
     thumb, bits = bool(mode & st.MODE_THUMB), 8 * len(code)
     word, (name, _) = word_of(code, thumb), decode(code, thumb)
     pattern = row_of(word, bits, thumb)

@@ -48,12 +48,12 @@ from frontends.arm.vectors import (
     EXC_SVC,
     EXC_UNDEF,
     FSR_WRITE,
+    HIGH_VECTORS,
 )
 from jitrr.engine.native import helper, inner, ld64, lsr, st64
 
-#: Status of a debug event in IFSR: FS or STATUS without bit 9. IFAR says nothing then.
-DEBUG_SHORT, DEBUG_LONG = 0x002, 0x222
-HIGH_VECTORS = 0xFFFF0000
+#: DBGDSCR.MOE.
+MOE_AT, MOE = 2, 0xF << 2
 
 
 @inner
@@ -98,13 +98,16 @@ def build(memory: SimpleNamespace) -> SimpleNamespace:
 
     @inner
     def note_abort(cpu, vector):
-        """Fault status and address registers."""
+        """Fault status and address registers; of a debug exception, DBGDSCR.MOE, and no IFAR."""
         status, address = ld64(cpu + O_ERROR) & 0xFFFFFFFF, ld64(cpu + O_ADDRESS) & 0xFFFFFFFF
+        entry = lsr(ld64(cpu + O_ERROR), 32)
+        if entry:
+            st64(cpu + st.DBGDSCR, (ld64(cpu + st.DBGDSCR) & ~MOE) | (entry << MOE_AT))
         if vector == EXC_DABORT:
             st64(cpu + st.DFSR, status)
             return st64(cpu + st.DFAR, address)
         st64(cpu + st.IFSR, status & ~FSR_WRITE)
-        if status != DEBUG_SHORT and status != DEBUG_LONG:
+        if entry == 0:
             st64(cpu + st.IFAR, address)
         return 0
 

@@ -46,7 +46,7 @@ class ArmFrontend:
         return 1
 
     def most(self, mode: int) -> int:
-        return 1 if mode & (st.MODE_IT | st.MODE_STEP) else MAX_INSTRUCTIONS
+        return 1 if mode & (st.MODE_IT | st.MODE_DEBUG) else MAX_INSTRUCTIONS
 
     def lift(self, code: bytes, mode: int, info: np.ndarray) -> tuple[list[UOp], bool]:
         from frontends.arm.decode import lift

@@ -12,12 +12,16 @@ from frontends.arm.patterns import Fields, a32, t32
 from frontends.arm.vectors import EXC_UNDEF
 from jitrr.microops.table import row
 
-CP15BEN = 1 << 5
+CP15BEN, UDCCDIS = 1 << 5, 1 << 12
 WIDE_FIELDS = (st.TTBR0, st.TTBR1, st.PAR)
 
 
 def _undefined_unless(e: Any, field: str, bits: str | int) -> None:
     e.raise_if(e.icmp("eq", 64, e.bin("and", 64, e.get(field), bits), 0), EXC_UNDEF)
+
+
+def _comms_allowed(e: Any) -> None:
+    e.raise_if(e.icmp("ne", 64, e.bin("and", 64, e.get("dbgdscr"), UDCCDIS), 0), EXC_UNDEF)
 
 
 def _ccsidr(e: Any) -> str:
@@ -43,8 +47,9 @@ row("arm_ccsidr", "d64 <-", _ccsidr, cold=True)
 row("arm_counter", "d64 <-", _counter)
 row("arm_timer_read", "d64 <- i64", lambda e, i: e.helper("timer_read", i), cold=True)
 row("arm_timer_write", "a64 i64", lambda e, a, i: e.helper("timer_write", i, a), cold=True)
-#: Undefined unless CNTKCTL has one of these bits, unless SCTLR.CP15BEN is set.
+#: Undefined unless CNTKCTL has one of these bits, if DBGDSCR.UDCCdis is set, unless SCTLR.CP15BEN is set.
 row("arm_timer_allowed", "i64", lambda e, i: _undefined_unless(e, "cntkctl", i))
+row("arm_comms_allowed", "", _comms_allowed, cold=True)
 row("arm_barrier_allowed", "", lambda e: _undefined_unless(e, "sctlr", CP15BEN), cold=True)
 #: d = b:a
 row("arm_join", "d64 <- a32 b32", lambda e, a, b: e.bin("or", 64, e.zext(32, a), e.bin("shl", 64, e.zext(32, b), 32)))
@@ -58,6 +63,8 @@ def _register(i: Insn, registers: dict[Any, Register], key: tuple[int, ...], acc
         raise Undefined
     if i.user and found.enable:
         i.emit("arm_timer_allowed", imm=found.enable)
+    if i.user and found.comms:
+        i.emit("arm_comms_allowed")
     return found
 
 

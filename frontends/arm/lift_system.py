@@ -12,15 +12,13 @@ from frontends.arm import state as st
 from frontends.arm.flags import nzcv, set_mode_bits, set_nzcv
 from frontends.arm.lift import Insn, Undefined
 from frontends.arm.patterns import Fields, a32, t32
-from frontends.arm.vectors import EXC_PABORT, EXC_SVC
+from frontends.arm.vectors import DEBUG_LONG, DEBUG_SHORT, ENTRY_BKPT, EXC_PABORT, EXC_SVC
 from jitrr.engine.exits import Exit
 from jitrr.microops.table import row
 
 MASK32 = 0xFFFFFFFF
 #: Fields of MSR: control, extension, status, flags.
 F_CONTROL, F_EXTENSION, F_STATUS, F_FLAGS = 1, 2, 4, 8
-#: Status of a breakpoint instruction (exceptions.DEBUG_*).
-DEBUG_SHORT, DEBUG_LONG = 0x002, 0x222
 
 
 def privileged(i: Insn) -> None:
@@ -32,11 +30,14 @@ def privileged(i: Insn) -> None:
 # -- exceptions -------------------------------------------------------------------------------------------------------
 def _breakpoint(e: Any) -> None:
     long_format = e.icmp("ne", 64, e.bin("and", 64, e.get("ttbcr"), 1 << 31), 0)
-    e.raise_if("true", EXC_PABORT, e.select(long_format, 64, DEBUG_LONG, DEBUG_SHORT))
+    status = e.select(long_format, 64, DEBUG_LONG, DEBUG_SHORT)
+    e.raise_if("true", EXC_PABORT, e.bin("or", 64, status, ENTRY_BKPT << 32))
 
 
 row("arm_svc", "", lambda e: e.raise_if("true", EXC_SVC), cold=True)
 row("arm_bkpt", "", _breakpoint, cold=True)
+#: First of every instruction under MODE_DEBUG.
+row("arm_debug", "", lambda e: e.helper("debug_before", e.pc_here()) and None, cold=True)
 row("arm_firmware", "", lambda e: e.helper("firmware"), cold=True)
 
 

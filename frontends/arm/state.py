@@ -50,6 +50,12 @@ CSSELR, L2CTLR, CNTFRQ, CNTKCTL = _add("csselr"), _add("l2ctlr"), _add("cntfrq")
 #: The local monitor: 0 open, else the size of the exclusive load; its virtual address.
 EXCLUSIVE, EXCLUSIVE_ADDRESS = _add("exclusive"), _add("exclusive_address")
 
+#: CP14's debug registers (debug.py). ``debug_levels``: bit 0, 1: a breakpoint could hit at PL1, at PL0.
+DBGBVR, DBGBCR, DBGWVR, DBGWCR = (_add("dbgbvr", "u64", 6), _add("dbgbcr", "u64", 6), _add("dbgwvr", "u64", 4),
+                                  _add("dbgwcr", "u64", 4))  # fmt: skip
+DBGDSCR, DBGVCR, DBGOSLSR, DBGCLAIM = _add("dbgdscr"), _add("dbgvcr"), _add("dbgoslsr"), _add("dbgclaim")
+DEBUG_LEVELS = _add("debug_levels")
+
 #: Q0..Q15; D(2n) and D(2n+1) are the halves of Qn, S registers the quarters of Q0..Q7.
 Q = _add("q", "v128", 16)
 #: FPSCR without N Z C V, QC and the cumulative exceptions (bits 0-4, 7), which are in fpcc, fpqc and fpexc_flags.
@@ -63,7 +69,7 @@ MODE_USER = 4  # PL0
 MODE_IT = 8  # the block starts within an IT block: one instruction a block, conditional on ITSTATE
 MODE_FP = 16  # VFP and NEON instructions are allowed here (CPACR, FPEXC.EN)
 MODE_ALIGN = 32  # SCTLR.A: unaligned accesses fault
-MODE_STEP = 64  # kept for single stepping
+MODE_DEBUG = 64  # one instruction a block, breakpoints are looked for before it (debug.py)
 MODE_DEFAULT_FP = 128  # FPSCR: round to nearest, no flush-to-zero, no default NaN
 
 #: CPSR bits.

@@ -53,10 +53,11 @@ TABLE = (1 << 40) - 1
 PAR_LPAE, PAR_FAULT = 1 << 11, 1
 
 
-def build(memory: SimpleNamespace) -> None:
+def build(memory: SimpleNamespace, debug: SimpleNamespace) -> None:
     """Declare the helpers."""
     host_call, done, walk, flush_tlb = memory.host_call, memory.finish, memory.walk, memory.flush_tlb
-    load_as, store_as, switch_context = memory.load_as, memory.store_as, memory.switch_context
+    load_data, store_data, switch_context = memory.load_data, memory.store_data, memory.switch_context
+    held_back, debug_write = memory.held_back, debug.debug_write
 
     @helper
     def select_context(cpu):
@@ -112,6 +113,8 @@ def build(memory: SimpleNamespace) -> None:
         elif what == cp15.W_CPACR:
             st64(cpu + st.CPACR, value & CPACR_WRITABLE)
             update_mode(cpu)
+        elif what >= cp15.W_BVR:
+            debug_write(cpu, what, value)
         else:
             operation = what - cp15.W_TRANSLATE
             address = ld64(cpu + O_ADDRESS)
@@ -143,7 +146,7 @@ def build(memory: SimpleNamespace) -> None:
     def load_user(cpu, address, size):
         """LDRT and its like: 1, 2 or 4 bytes as user mode would read them."""
         st64(cpu + O_ADDRESS, address)
-        value = load_as(cpu, address, size, 1)
+        value = 0 if held_back(cpu, address, size, READ, 1) else load_data(cpu, address, size, 1)
         done(cpu)
         return value
 
@@ -151,5 +154,6 @@ def build(memory: SimpleNamespace) -> None:
     def store_user(cpu, address, size, value):
         """STRT and its like."""
         st64(cpu + O_ADDRESS, address)
-        store_as(cpu, address, size, value, 1)
+        if not held_back(cpu, address, size, WRITE, 1):
+            store_data(cpu, address, size, value, 1)
         return done(cpu)

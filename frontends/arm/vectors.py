@@ -15,3 +15,7 @@ FSR_WRITE = 1 << 11
 ALIGNMENT_SHORT, ALIGNMENT_LONG = 0x001, 0x221
 #: Synchronous external abort, not on a walk.
 EXTERNAL_SHORT, EXTERNAL_LONG = 0x008, 0x210
+#: Status of a debug exception; in the upper half of ``exc_error`` is why (DBGDSCR.MOE).
+DEBUG_SHORT, DEBUG_LONG = 0x002, 0x222
+ENTRY_BREAKPOINT, ENTRY_BKPT, ENTRY_CATCH, ENTRY_WATCHPOINT = 1, 3, 5, 10
+HIGH_VECTORS = 0xFFFF0000

@@ -90,6 +90,12 @@ def unwatched(cpu, hits):
     return 0
 
 
+@inner
+def unguarded(cpu, hits, address, size, access, user):
+    """For a front end whose watches keep no access from being made."""
+    return False
+
+
 def build(
     layout: Layout,
     make_walk: Callable[[Any], Any],
@@ -97,6 +103,7 @@ def build(
     refused: Callable[..., bool],
     host_fp: str | None = None,
     watched: Callable[..., int] = unwatched,
+    guarded: Callable[..., bool] = unguarded,
 ) -> SimpleNamespace:
     """The helpers for one architecture.
 
@@ -105,9 +112,10 @@ def build(
     whether the page-table entry at a host address may be cached in a TLB (present and accessed). ``refused(cpu,
     address, size, stack)`` says whether an access fails before any page is looked at (``stack``: it is one through the
     stack segment), and leaves that exception pending. ``host_fp``: Frontend.host_fp. ``watched(cpu, hits)`` is told
-    which watches (bit n: watch n) an access has hit, while its instruction runs. Returns the functions other helpers
-    use: ``load_data`` and ``store_data`` are the guest's own accesses, ``load_as`` and ``store_as`` those that no watch
-    sees (descriptors and the like).
+    which watches (bit n: watch n) an access has hit, while its instruction runs. ``guarded(cpu, hits, address, size,
+    access, user)`` is asked before, about an access that nothing else forbids, and may leave an exception pending that
+    keeps it from being made. Returns the functions other helpers use: ``load_data`` and ``store_data`` are the guest's
+    own accesses, ``load_as`` and ``store_as`` those that no watch sees (descriptors and the like).
     """
     o = SimpleNamespace(**{k.replace(".", "_"): v for k, v in layout.offsets.items()})
     O_RAM, O_RAM_SIZE, O_FLAGS, O_LINES, O_SMC = o.ram, o.ram_size, o.page_flags, o.code_lines, o.smc
@@ -407,6 +415,19 @@ def build(
         st64(cpu + O_NOW, ld64(cpu + O_LIMIT) - ic - ld16(ip + 24))
         return 0
 
+    @inner
+    def held_back(cpu, address, size, access, user):
+        """Whether a watch of the front end's keeps an access from being made; an exception is pending then, if only
+        that the access itself faults."""
+        if ld64(cpu + O_WATCHES) == 0:
+            return False
+        hits = hits_of(cpu, address, size, 1 << access)
+        if hits == 0:
+            return False
+        if translate(cpu, address, access, user) == -1 or translate_last(cpu, address, size, access, user) == -1:
+            return True
+        return guarded(cpu, hits, address, size, access, user)
+
     @helper
     def slow_load(cpu, address, size, ip, ic):
         """A load whose inline probe missed: 1..8 or 16 bytes (``value_hi`` gets the upper half), perhaps FOR_WRITE."""
@@ -415,7 +436,9 @@ def build(
         access = WRITE if size & FOR_WRITE else READ
         size &= FOR_WRITE - 1
         low = 0
-        if not refused(cpu, address, size, ld16(ip + H_PATCH) & P_STACK):
+        if not refused(cpu, address, size, ld16(ip + H_PATCH) & P_STACK) and not held_back(
+            cpu, address, size, access, user
+        ):
             if size == 16:
                 low = load_checked(cpu, address, 8, access, user)
                 if ld64(cpu + O_VECTOR) == -1:
@@ -431,7 +454,9 @@ def build(
         """A store whose inline probe missed (16 bytes: the upper half is in ``value_hi``)."""
         stamp(cpu, ip, ic)
         user = is_user(cpu)
-        if not refused(cpu, address, size, ld16(ip + H_PATCH) & P_STACK):
+        if not refused(cpu, address, size, ld16(ip + H_PATCH) & P_STACK) and not held_back(
+            cpu, address, size, WRITE, user
+        ):
             if size == 16:
                 # Both halves are checked before either is written.
                 if translate(cpu, address, WRITE, user) != -1 and translate_last(cpu, address, 16, WRITE, user) != -1:
@@ -477,5 +502,5 @@ def build(
         st64(entry + 16, cell)
         return cell
 
-    given = ("make_walk", "entry_cached", "refused", "watched")
+    given = ("make_walk", "entry_cached", "refused", "watched", "guarded")
     return SimpleNamespace(**{k: v for k, v in locals().items() if callable(v) and k not in given})
