@@ -96,8 +96,15 @@ class Motions:
     def back(self) -> Arrival:
         """One instruction back, in the same way."""
         subject, here = self._subject, self._subject.icount
-        watched = self._points.watched and not subject.machine.halted and here > 0
-        return self._plain(self._seen(subject.run_back(here - 1) if watched else subject.back(), False), here)
+        arrival = subject.back()
+        if self._points.watched and arrival.icount < here:
+            over = subject.run(here)
+            while over.why == "break" and over.icount < here:
+                over = subject.run(here)
+            arrival = subject.back()
+            if over.why == "watch":
+                arrival = self._seen(replace(over, icount=arrival.icount), False)
+        return self._plain(arrival, here)
 
     def _seen(self, arrival: Arrival, forward: bool) -> Arrival:
         """Where gdb wants to be when a watchpoint was hit: on ARM one instruction short of that."""
