@@ -55,7 +55,7 @@ for _size in SIZES:
     row(f"x86_seglimit{_size}w", "a64 b64 c64 i64", _limit(True, _size))
 row("x86_undefined", "", lambda e: e.raise_if("true", UD), cold=True)
 row("x86_gp", "", lambda e: e.raise_if("true", GP, 0), cold=True)
-row("x86_privileged", "", _privileged, cold=True)
+row("x86_privileged", "", _privileged)
 row("x86_io_privileged", "", _io_privileged)
 
 

@@ -293,6 +293,12 @@ class Insn:
         self.emit("sync", imm=self.next())
         self.ends = True
 
+    def poll(self) -> None:
+        """End the block after this instruction and look for interrupts; the mode is the same unless a slow way of the
+        instruction's (Emit.only_if) has changed it."""
+        self.emit("poll", imm=self.next())
+        self.ends = True
+
     def dispatch(self) -> None:
         """End the block; a helper has set pc."""
         self.emit("dispatch")

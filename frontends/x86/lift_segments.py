@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial, reduce
 from typing import Any
 
 from frontends.x86 import state as st
 from frontends.x86.flags import arithmetic, set_bits
-from frontends.x86.guards import next_pc, privileged, protected
+from frontends.x86.guards import current_level, next_pc, privileged, protected
 from frontends.x86.lift import SEGMENTS, Insn, Undefined, lifts
 from jitrr.microops.table import Imm, UOp, row, rows
 
@@ -14,6 +15,9 @@ CS, SS, TR, LDTR = st.CS, st.SS, st.TR, st.LDTR
 #: Kinds of software interrupts (exceptions.soft_interrupt) and queries (segments.segment_query).
 HARDWARE, SOFTWARE, IF_OVERFLOW, INT_N = 0, 1, 2, 4
 LAR, LSL, VERR, VERW = 0, 1, 2, 3
+SEGMENT_NAMES = {st.ES: "es", st.DS: "ds", st.FS: "fs", st.GS: "gs"}
+#: Attributes (state.SEG_ATTR) of a present code or data segment that has been accessed.
+CODE, ACCESSIBLE = 8, 0x99
 
 # -- interrupts -------------------------------------------------------------------------------------------------------
 row("x86_int", "a64 i64", lambda e, a, i: e.helper("soft_interrupt", i, a, INT_N), cold=True)
@@ -60,6 +64,45 @@ def _shadow(e: Any) -> None:
 
 row("x86_shadow", "", _shadow)
 row("x86_load_seg", "a64 i64", lambda e, a, i: e.helper("load_seg", i, a), cold=True)
+
+
+def _load_data(segment: int) -> Any:
+    """A data segment out of the GDT whose descriptor has been used before. DS and ES stay as they are: what would
+    change them may change the mode."""
+
+    def body(e: Any, selector: str) -> None:
+        wide = e.zext(16, selector)
+        index = e.bin("and", 64, wide, 0xFFF8)
+        hit, d = e.peek(64, e.bin("add", 64, e.get("gdtr_base"), index))
+        attr = e.bin("and", 64, e.bin("lshr", 64, d, 40), 0xF0FF)
+        level = e.bin("and", 64, e.bin("lshr", 64, attr, 5), 3)
+        base = e.bin("and", 64, e.bin("lshr", 64, d, 16), 0xFFFFFF)
+        base = e.bin("or", 64, base, e.bin("shl", 64, e.bin("lshr", 64, d, 56), 24))
+        limit = e.bin("or", 64, e.bin("and", 64, d, 0xFFFF), e.bin("and", 64, e.bin("lshr", 64, d, 32), 0xF0000))
+        pages = e.icmp("ne", 64, e.bin("and", 64, attr, 1 << 15), 0)
+        limit = e.select(pages, 64, e.bin("or", 64, e.bin("shl", 64, limit, 12), 0xFFF), limit)
+        sure = [
+            hit,
+            e.icmp("eq", 64, e.bin("and", 64, attr, ACCESSIBLE), ACCESSIBLE ^ CODE),
+            e.icmp("ne", 64, index, 0),
+            e.icmp("eq", 64, e.bin("and", 64, wide, 4), 0),
+            e.icmp("ule", 64, e.bin("add", 64, index, 7), e.get("gdtr_limit")),
+            e.icmp("ule", 64, e.bin("and", 64, wide, 3), level),
+            e.icmp("ule", 64, current_level(e), level),
+        ]
+        found = {"seg_base": base, "seg_limit": limit, "seg_attr": attr}
+        if segment in (st.DS, st.ES):
+            sure += [e.icmp("eq", 64, e.get(name, index=segment), value) for name, value in found.items()]
+            found = {}
+        e.only_if(reduce(partial(e.bin, "and", 1), sure), "load_seg", segment, wide)
+        for name, value in {"seg_sel": wide, **found}.items():
+            e.set(name, value, index=segment)
+
+    return body
+
+
+for _segment, _name in SEGMENT_NAMES.items():
+    row(f"x86_load_{_name}", "a16", _load_data(_segment))
 row("x86_load_system", "a64 i64", lambda e, a, i: e.helper("load_system_seg", i, a), cold=True)
 row("x86_segment_query", "d64 <- a64 i64", lambda e, a, i: e.helper("segment_query", i, a), cold=True)
 
@@ -87,15 +130,20 @@ rows("x86_keep_found{w}", (16, 64), "d{w} <- a{w} b64",
 
 def load_segment(i: Insn, segment: int, selector: int) -> None:
     """Load a segment register; SS holds interrupts and debug exceptions off for one instruction."""
-    i.emit("x86_load_seg", 0, selector, imm=segment)
+    if segment != SS and not i.user and not i.real:
+        i.emit(f"x86_load_{SEGMENT_NAMES[segment]}", 0, selector)
+    else:
+        i.emit("x86_load_seg", 0, selector, imm=segment)
     if segment == SS:
         i.emit("x86_shadow")
 
 
 def end_segment_load(i: Insn, segment: int) -> None:
     """Outside 64-bit mode the translation of what follows may depend on it."""
-    if i.bits != 64 or segment == SS:
+    if segment == SS:
         i.sync()
+    elif i.bits != 64:
+        i.poll()
 
 
 @lifts("mov_seg")

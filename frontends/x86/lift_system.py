@@ -19,7 +19,9 @@ from jitrr.engine.exits import Exit
 from jitrr.microops.table import P_HERE, Imm, row, rows
 
 CR0_TS, CR4_TSD = 8, 4
-RF, VM = 1 << 16, 1 << 17
+RF, VM, AC = 1 << 16, 1 << 17, 1 << 18
+#: What POPF can write at level 0 besides the arithmetic flags, VM and RF: TF IF DF IOPL NT AC ID.
+WRITABLE = st.TF | st.IF | st.DF | 0x7000 | AC | 1 << 21
 RAX, RCX, RDX = (st.gpr(n) for n in range(3))
 
 
@@ -38,11 +40,22 @@ def _sti(e: Any) -> None:
     e.set("eflags", e.bin("or", 64, flags, st.IF))
 
 
+def _popf(e: Any, value: str, bits: str) -> None:
+    """A kernel's restoring of its flags is done here: all may be written, and the mode stays."""
+    flags = e.get("eflags")
+    kept = e.bin("and", 64, e.bin("xor", 64, flags, value), st.TF | AC | VM)
+    other = e.bin("or", 64, e.bin("or", 64, kept, e.bin("and", 64, flags, VM)), current_level(e))
+    wide = e.icmp("ugt", 64, bits, 16)
+    e.only_if(e.bin("and", 1, wide, e.icmp("eq", 64, other, 0)), "popf", value, bits)
+    e.set("eflags", e.bin("or", 64, e.bin("and", 64, value, WRITABLE), 2))
+    set_bits(e, e.bin("and", 64, value, st.ARITH))
+
+
 row("x86_cli", "", lambda e: e.set("eflags", e.bin("and", 64, e.get("eflags"), ~st.IF)))
 row("x86_sti", "", _sti)
 row("x86_pushed_flags", "d64 <-",
     lambda e: e.bin("or", 64, arithmetic(e), e.bin("and", 64, e.get("eflags"), ~(RF | VM))))  # fmt: skip
-row("x86_popf", "a64 i64", lambda e, a, i: e.helper("popf", a, i), cold=True)
+row("x86_popf", "a64 i64", _popf)
 
 
 @lifts("cli", "sti")
@@ -52,7 +65,7 @@ def interrupt_flag(i: Insn) -> None:
         i.emit("x86_io_privileged")
     i.emit(f"x86_{i.name}")
     if i.name == "sti":
-        i.sync()
+        i.poll()
 
 
 def flags_bits(i: Insn) -> int:
@@ -77,7 +90,7 @@ def popf(i: Insn) -> None:
     i.pop(t, w)
     i.emit("x86_popf", 0, t, imm=w)
     i.popped(w)
-    i.sync()
+    i.poll()
 
 
 #: First of every instruction under MODE_TRAP.

@@ -165,6 +165,20 @@ class InterpEmit(Emit):
         self.line(f" br label %{done}\n{done}:")
         return self.let(f"phi {llvm_type(w)} [ {value}, %{top} ], [ {other}, %{slow} ]")
 
+    def only_if(self, sure: str, helper: str, *args: str | int) -> None:
+        fast, slow = self.label(), self.label()
+        self.line(f" br i1 {sure}, label %{fast}, label %{slow}, {LIKELY}\n{slow}:")
+        ip, ic = self.ip, self.ic
+        self.helper(helper, *args)
+        self.next()
+        self.ip, self.ic = ip, ic
+        self.line(f"{fast}:")
+
+    def peek(self, w: int, address: str) -> tuple[str, str]:
+        hit, host = self.probe(w // 8, address, 8 * READ)
+        safe = self.let(f"select i1 {hit}, ptr {host}, ptr %cpu")
+        return hit, self.let(f"load {llvm_type(w)}, ptr {safe}, align 1")
+
     def with_upper(self, low: str) -> str:
         """A helper's result of 128 bits: the upper half is in ``value_hi``."""
         vector = self.let(f"insertelement <2 x i64> zeroinitializer, i64 {low}, i64 0")
@@ -382,10 +396,11 @@ def machinery(frontend: Frontend, helpers: dict[str, int]) -> str:
     e.tail("%ip", "@resume")
     out.append(function("op_dispatch", e))
 
-    e = new()
-    advance(e, -1)
-    e.tail("%ip", "@resume")
-    out.append(function("op_sync", e))
+    for name in ("op_sync", "op_poll"):
+        e = new()
+        advance(e, -1)
+        e.tail("%ip", "@resume")
+        out.append(function(name, e))
 
     e = new()
     advance(e, -1)

@@ -55,6 +55,7 @@ class RegionEmit(Emit):
 
     def __init__(self, frontend: Frontend, region: Region):
         super().__init__(frontend.layout)
+        self.frontend = frontend
         self.rows = frontend.rows
         self.linear_bits = frontend.linear_bits
         self.region = region
@@ -199,6 +200,12 @@ class RegionEmit(Emit):
     def unless(self, sure: str, w: int, value: str, helper: str, *args: str | int) -> str:
         self.leave_unless(sure)
         return value
+
+    def only_if(self, sure: str, helper: str, *args: str | int) -> None:
+        self.leave_unless(sure)
+
+    def peek(self, w: int, address: str) -> tuple[str, str]:
+        return "true", self.load(w, address)
 
     def plain_helper(self, name: str, *args: str | int) -> str:
         raise _Deopt
@@ -345,6 +352,8 @@ def _block(e: RegionEmit, number: int) -> None:
         if row.kind != "plain":
             e.settle()
         if row.kind == "exit":
+            if row.name == "poll":
+                e.leave_unless(e.icmp("eq", 64, e.frontend.pending(e), 0))
             e.line(f" br label %{_target(e, i)}")
             _tested_edges(e, i)
             return

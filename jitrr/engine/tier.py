@@ -192,7 +192,7 @@ class Tier:
         numbers = engine.frontend.row_numbers
         self.near = {numbers[f"goto{s}"] for s in ("", "32", "16")}
         self.far = {numbers[f"gofar{s}"] for s in ("", "32", "16")}
-        self.jump = numbers["jump"]
+        self.jump, self.poll = numbers["jump"], numbers["poll"]
         self.pcrel = {numbers[f"pcrel{s}"] for s in ("", "32", "16")}
         self.is_exit, self.is_branch, self.is_near, self.wide_constant = (np.zeros(1 << 16, bool) for _ in range(4))
         for row in engine.frontend.rows:
@@ -475,6 +475,9 @@ class Former:
                 target, guarded = self.tier.link(self.heads[number], i), False
             elif op in self.tier.far:
                 target, guarded = self.find((self.pc + delta) & self.mask), True
+            elif op == self.tier.poll:
+                target = self.find((self.pc + delta) & self.mask)
+                guarded = (self.pc + delta) >> 12 != (self.pc + self.deltas[number]) >> 12
             else:
                 continue
             if target and self._include(target, delta):

@@ -88,6 +88,9 @@ row("jump", "a64", lambda e, a: None, kind="exit")
 row("dispatch", "i64", lambda e, i: None, kind="exit", cold=True)
 #: pc += imm; then as ``dispatch``: after anything that may change the mode or enable interrupts.
 row("sync", "i64", lambda e, i: None, kind="exit", cold=True)
+#: pc += imm; leave for the runtime if an interrupt waits: after what may enable interrupts, but leaves the mode alone
+#: wherever a compiled region gets this far.
+row("poll", "i64", lambda e, i: None, kind="exit")
 #: pc += imm, out to the runtime with exit reason ``a``.
 row("leave", "i64", lambda e, i: None, kind="exit", cold=True)
 #: An instruction that is announced and not there: out to the runtime, nothing retired.

@@ -129,6 +129,17 @@ class Emit(Text):
         goes on in the interpreter at this micro-op instead."""
         raise NotImplementedError
 
+    def only_if(self, sure: str, helper: str, *args: str | int) -> None:
+        """What the body emits from here on is for when ``sure`` (i1) holds; else a native helper does all that the
+        micro-op does (it has no destination, and nothing has been changed yet). A compiled region goes on in the
+        interpreter instead."""
+        raise NotImplementedError
+
+    def peek(self, w: int, address: str) -> tuple[str, str]:
+        """(i1, value of ``w`` bits): what is at a linear address, if the TLB says where that is; no exception and no
+        watch comes of it. A compiled region goes on in the interpreter where the TLB does not say."""
+        raise NotImplementedError
+
     def unless(self, sure: str, w: int, value: str, helper: str, *args: str | int) -> str:
         """``value`` of ``w`` bits where ``sure`` (i1) holds, else the result of a native helper that raises nothing (of
         128 bits the upper half is in field ``value_hi``). A compiled region goes on in the interpreter instead."""
