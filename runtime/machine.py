@@ -259,6 +259,9 @@ class BoardMachine:
         if (self.waiting or self._nmi) and self.in_shadow(now):
             end = now + 1
             self.words[self._at_irq] = 0
+        tier = self.engine.tier
+        if tier is not None and tier.trace is not None and not tier.trace.done:
+            end = min(end, now + tier.trace.step())
         self._budget_end = end = max(end, now + 1)
         try:
             reason = engine.run(end)

@@ -14,8 +14,9 @@ from frontends.arm.frontend import ArmFrontend
 from frontends.arm.vectors import EXC_DABORT, FSR_WRITE
 from jitrr.engine.engine import Engine
 from jitrr.engine.exits import Exit
+from jitrr.engine.former import SMALL, Former
 from jitrr.engine.region_ir import Block, Region
-from jitrr.engine.tier import SMALL, Former, Tier
+from jitrr.engine.tier import Tier
 from jitrr.engine.worker import compile_region
 
 TABLES, FRAMES = 0x100000, 0x200000

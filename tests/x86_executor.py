@@ -16,8 +16,9 @@ from frontends.x86 import state as st
 from frontends.x86.frontend import X86Frontend
 from jitrr.engine.engine import Engine
 from jitrr.engine.exits import Exit
+from jitrr.engine.former import SMALL, Former
 from jitrr.engine.region_ir import Block, Region
-from jitrr.engine.tier import SMALL, Former, Tier
+from jitrr.engine.tier import Tier
 from jitrr.engine.worker import compile_region
 
 KERNEL = 0xFFFF_8000_0000_0000

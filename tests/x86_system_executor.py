@@ -32,8 +32,9 @@ from frontends.x86.frontend import X86Frontend
 from jitrr.engine.constants import CALL_ARCH, CALL_MMIO_READ
 from jitrr.engine.engine import Engine
 from jitrr.engine.exits import Exit
+from jitrr.engine.former import SMALL, Former
 from jitrr.engine.region_ir import Block, Region
-from jitrr.engine.tier import SMALL, Former, Tier
+from jitrr.engine.tier import Tier
 from jitrr.engine.worker import compile_region
 
 WITH_ERROR = (8, 10, 11, 12, 13, 14, 17)

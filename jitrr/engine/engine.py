@@ -123,7 +123,8 @@ class Engine:
         s["block_table"], s["block_mask"] = self.block_table.address, BLOCK_TABLE - 1
         s["scratch"] = self.new_memory(k.SCRATCH_BYTES).address
         s["handlers"] = handlers.address
-        s["h_head"], s["h_stopped"], s["h_short"] = (self.native[n] for n in ("head", "stopped", "short"))
+        for name in ("head", "entered", "stopped", "short"):
+            s[f"h_{name}"] = self.native[name]
         s["host_call"] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         s["exc_vector"] = s["break_passed"] = s["watch_at"] = MASK64
         s["shadow"] = MASK64

@@ -334,6 +334,18 @@ def machinery(frontend: Frontend, helpers: dict[str, int]) -> str:
     e.next()
     out.append(function("head", e))
 
+    # entered: a region has been entered often: note it, and run its first block here this once
+    e = new()
+    left = e.bin("sub", 64, "%ic", e.zext(16, e.cell(H_UNCOUNT, 16)))
+    short, run = e.label(), e.label()
+    e.line(f" br i1 {e.icmp('slt', 64, left, 0)}, label %{short}, label %{run}, {UNLIKELY}\n{short}:")
+    e.tail("%ip", "@short")
+    e.line(f"{run}:")
+    e.call_raw("became_hot", e.let("ptrtoint ptr %ip to i64"))
+    e.ic = left
+    e.next()
+    out.append(function("entered", e))
+
     # short: fewer instructions left than the block has
     e = new()
     e.set("sample", e.let("ptrtoint ptr %ip to i64"))
@@ -489,7 +501,7 @@ class Part:
 
 
 #: Symbols besides ``op_*`` that the engine needs the addresses of.
-SPECIAL = ("head", "stale", "stopped", "short", "resume", "enter")
+SPECIAL = ("head", "entered", "stale", "stopped", "short", "resume", "enter")
 #: Parts that the hot and the cold rows are split into, so that several processes can compile them.
 SPLIT, COLD_SPLIT = 4, 2
 

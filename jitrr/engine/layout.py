@@ -108,6 +108,7 @@ ENGINE_FIELDS = {
     "template_mask": "its size - 1",
     "h_head": "handler of a block's head cell",
     "h_stopped": "handler that ends a truncated copy of a block",
+    "h_entered": "handler of a block whose region has been entered often",
     "h_short": "handler for a block longer than the budget",
     "host_mxcsr": "MXCSR of the host program, kept while the guest's or a plain one is loaded",
     "host_call": "entry of Python's callback",

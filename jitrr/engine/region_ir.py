@@ -250,7 +250,7 @@ class RegionEmit(Emit):
 
     def literal(self, number: int) -> str:
         """A constant that is not the same wherever this code is: from the pool, behind the heads."""
-        at = self.let(f"getelementptr i8, ptr %pool, i64 {8 * (len(self.region.blocks) + number)}")
+        at = self.let(f"getelementptr i8, ptr %pool, i64 {8 * (2 * len(self.region.blocks) + 1 + number)}")
         return self.let(f"load i64, ptr {at}, !tbaa !11")
 
     def write_dest(self, operand: Operand, value: str) -> None:
@@ -409,12 +409,23 @@ def _tested_edges(e: RegionEmit, index: int) -> None:
         if guarded:
             test, other = e.label(), e.label()
             e.line(f" br i1 {good}, label %{test}, label %{other}\n{test}:")
-            good = _mapped(e, number)
-            e.line(f" br i1 {good}, label %b{number}, label %{other}, {LIKELY}\n{other}:")
+            _if_mapped(e, number, other)
+            e.line(f"{other}:")
         else:
             other = e.label()
             e.line(f" br i1 {good}, label %b{number}, label %{other}, {LIKELY}\n{other}:")
     e.line(f" br label %{e.exit_label()}")
+
+
+def _if_mapped(e: RegionEmit, number: int, other: str) -> None:
+    """On to a block if its cells are what is at its pc, else to a label. That holds where it has been found under the
+    same key (flush epoch and mode); to find it is to have it in the jump cache."""
+    key, look, keep = e.get("jc_key"), e.label(), e.label()
+    at = e.let(f"getelementptr i8, ptr %pool, i64 {8 * (len(e.region.blocks) + number)}")
+    known = e.icmp("eq", 64, e.let(f"load i64, ptr {at}, !tbaa !11"), key)
+    e.line(f" br i1 {known}, label %b{number}, label %{look}, {LIKELY}\n{look}:")
+    e.line(f" br i1 {_mapped(e, number)}, label %{keep}, label %{other}, {LIKELY}\n{keep}:")
+    e.line(f" store i64 {key}, ptr {at}, !tbaa !11\n br label %b{number}")
 
 
 def _mapped(e: RegionEmit, number: int) -> str:
@@ -439,16 +450,27 @@ def _slot_type(size: int) -> str:
 
 
 def _prologue(e: RegionEmit) -> list[str]:
-    out = [" %ic.slot = alloca i64\n store i64 %ic, ptr %ic.slot"]
+    """Variables, a look at how often the region has been entered, and the values of what it reads."""
     layout = e.layout
+    out = [" %ic.slot = alloca i64"]
+    out += [f" %s{offset} = alloca {_slot_type(size)}" for offset, size in sorted(e.slots.items())]
+    out += [
+        " %pool.at = getelementptr i8, ptr %ip, i64 16\n %pool = load ptr, ptr %pool.at",
+        f" %left.at = getelementptr i8, ptr %pool, i64 {16 * len(e.region.blocks)}",
+        " %left.old = load i64, ptr %left.at, !tbaa !11\n %left = sub i64 %left.old, 1",
+        " store i64 %left, ptr %left.at, !tbaa !11\n %often = icmp eq i64 %left, 0",
+        " br i1 %often, label %entered, label %start, !prof !1",
+        f"entered:\n %h.at = getelementptr i8, ptr %cpu, i64 {layout['h_entered']}\n %h = load ptr, ptr %h.at",
+        " musttail call preserve_nonecc void %h(ptr %ip, ptr %cpu, i64 %ic)\n ret void",
+        "start:\n store i64 %ic, ptr %ic.slot",
+    ]
     for name, ty in {**_CONSTANT, "pc": "i64"}.items():
         out.append(f" %{name}.at = getelementptr i8, ptr %cpu, i64 {layout[name]}")
         out.append(f" %{name} = load {ty}, ptr %{name}.at")
     for offset, size in sorted(e.slots.items()):
         ty = _slot_type(size)
-        out.append(f" %s{offset} = alloca {ty}\n %p{offset} = getelementptr i8, ptr %cpu, i64 {offset}")
+        out.append(f" %p{offset} = getelementptr i8, ptr %cpu, i64 {offset}")
         out.append(f" %i{offset} = load {ty}, ptr %p{offset}\n store {ty} %i{offset}, ptr %s{offset}")
-    out.append(" %pool.at = getelementptr i8, ptr %ip, i64 16\n %pool = load ptr, ptr %pool.at")
     out.append(" br label %b0")
     return out
 

@@ -16,7 +16,6 @@ import struct
 import subprocess
 import sys
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -25,18 +24,19 @@ import xxhash
 
 from jitrr.engine import cache
 from jitrr.engine.cells import CELL_SIZE
+from jitrr.engine.former import LARGE, SMALL, Body, Formed, Former
 from jitrr.engine.memory import anonymous
 from jitrr.engine.messages import message
+from jitrr.engine.traces import Trace
 
 MASK64 = (1 << 64) - 1
 CODE_BYTES = 128 << 20
-#: Blocks and cells of a region, at most: small ones compile soon. Where the guest is found again and again, a large one
-#: takes the place of several (docs/performance.md).
-SMALL, LARGE = (6, 100), (40, 600)
 #: How often a block must be the one in which a run ended (every few ms) before it is made a large region.
 SAMPLES = 8
 #: Regions that the worker has before it: enough to keep it busy from one service to the next.
 AHEAD = 3
+#: Services (every 10 ms) from one trace to the next, at least; doubled by each trace that shows nothing new.
+TRACE_PAUSE, LONGEST_PAUSE = 10, 1000
 
 
 class CodeArena:
@@ -119,46 +119,6 @@ class Worker:
         self.process.wait()
 
 
-@dataclass
-class Formed:
-    """A region as found: its blocks by their heads, and what the worker and the cache need of them."""
-
-    head: int
-    heads: list[int]
-    deltas: list[int]
-    bodies: list[Body]
-    edges: list[dict[int, list[tuple[int, bool]]]]
-    pc_bits: int
-    limits: tuple[int, int] = SMALL
-
-    @property
-    def literals(self) -> list[int]:
-        """All blocks' literals, in the order in which the code finds them in the pool behind the heads."""
-        return [value for body in self.bodies for value in body.literals]
-
-    def request(self) -> tuple[int, list[Any]]:
-        """What the worker compiles: cells whose ``patch`` is the number of their literal, counted from 1."""
-        blocks = []
-        before = 0
-        for body, edges, delta in zip(self.bodies, self.edges, self.deltas, strict=True):
-            cells = body.cells.copy()
-            cells["patch"][cells["patch"] != 0] += before
-            before += len(body.literals)
-            blocks.append((cells, edges, delta))
-        return self.pc_bits, blocks
-
-
-@dataclass
-class Body:
-    """A block's cells without addresses: constants that look like kernel addresses are literals, kept apart, so that
-    the same code at another place (KASLR) is the same region."""
-
-    cells: np.ndarray
-    literals: list[int]
-    exits: list[int]
-    digest: bytes
-
-
 class Tier:
     """Hot regions of one engine. A block is looked for in the disk cache after ``threshold`` executions and compiled
     after ``patience``; where the guest spends its time, larger regions are made of the same blocks. ``synchronous``:
@@ -171,11 +131,18 @@ class Tier:
         self.waiting: dict[int, Formed] = {}
         self.queue: list[Formed] = []
         self.installed: dict[int, list[int]] = {}  # entry head -> heads of its blocks
+        self.large: dict[int, None] = {}  # those of large ones
         self.users: dict[int, set[int]] = defaultdict(set)  # head -> entries of regions it is part of
         self.asked: set[int] = set()
         #: Regions in the disk cache: most questions need no file to be opened.
         self.stored = cache.names("region")
         self.samples: Counter[int] = Counter()
+        #: Entries of small regions that have been entered often, and how often each has been.
+        self.entered: list[int] = []
+        self.promotions: Counter[int] = Counter()
+        #: What the guest does now, while a trace is made.
+        self.trace: Trace | None = None
+        self._pause, self._next_pause = 0, TRACE_PAUSE
         self.number = 0
         self.pools = engine.new_memory(8 << 20)
         self.pool_words = np.frombuffer(self.pools.map, np.uint64)
@@ -194,11 +161,14 @@ class Tier:
         self.far = {numbers[f"gofar{s}"] for s in ("", "32", "16")}
         self.jump, self.poll = numbers["jump"], numbers["poll"]
         self.pcrel = {numbers[f"pcrel{s}"] for s in ("", "32", "16")}
-        self.is_exit, self.is_branch, self.is_near, self.wide_constant = (np.zeros(1 << 16, bool) for _ in range(4))
+        self.is_exit, self.is_branch, self.is_near, self.is_cold, self.wide_constant = (
+            np.zeros(1 << 16, bool) for _ in range(5)
+        )
         for row in engine.frontend.rows:
             self.is_exit[row.number] = row.kind == "exit"
             self.is_branch[row.number] = row.kind == "branch"
             self.is_near[row.number] = row.number in self.near
+            self.is_cold[row.number] = row.cold
             wide = any(s.field == "i" and s.bits == 64 for s in row.sources)
             self.wide_constant[row.number] = wide and row.kind != "exit"
 
@@ -219,6 +189,7 @@ class Tier:
         self._feed()
         if self.synchronous:
             self.finish()
+        self._follow()
         if self.full:  # start afresh: what is still hot comes back, from the disk cache
             self.engine.flush_code()
 
@@ -254,17 +225,22 @@ class Tier:
         return worker
 
     def _hot(self, head: int, pc: int) -> None:
-        if self._is_stale(head) or head in self.installed:
+        if self._is_stale(head):
+            return
+        if head in self.installed:
+            self.entered.append(head)
             return
         if head not in self.asked:
             self.asked.add(head)
             if self._from_cache(head, pc):
                 return
-            # Part of a region already: usually entered through that one's entry, so it may wait.
-            wait = self.patience - self.threshold if head not in self.users else 16 * self.patience
-            if wait > 0:
-                self._cell(head)["imm"] = wait
+            if self.patience > self.threshold:
+                self._cell(head)["imm"] = self.patience - self.threshold
                 return
+        if head in self.users and not self.promotions[head]:
+            # Part of a region already, which is left before it or not entered: perhaps a larger one helps.
+            self.entered.append(head)
+            return
         self._ask_for(Former(self, head, pc, SMALL).form())
 
     def _sampled(self, head: int, pc: int) -> None:
@@ -283,7 +259,7 @@ class Tier:
 
     def _put_cached(self, head: int, pc: int, limits: tuple[int, int]) -> bool:
         """... if all its blocks are the same here."""
-        name = self._name(self.body(head), head, limits)
+        name = self._name(self.body(head), head, pc, limits)
         data = cache.load(name) if name in self.stored else None
         if data is None:
             return False
@@ -295,18 +271,19 @@ class Tier:
         bodies = [self.body(h) for h in heads]
         if [b.digest for b in bodies] != digests:
             return False
-        self._install(Formed(head, heads, deltas, bodies, [], former.bits, limits), code, linked)
+        self._install(Formed(head, pc, heads, deltas, bodies, [], former.bits, limits), code, linked)
         return True
 
-    def _name(self, body: Body, head: int, limits: tuple[int, int]) -> str:
-        variant = f"{self.mode_of(head)} {self._opt} {limits}"
+    def _name(self, body: Body, head: int, pc: int, limits: tuple[int, int]) -> str:
+        """Of a region in the cache. Many blocks are the same (the ends of functions); a kernel moves by whole pages."""
+        variant = f"{self.mode_of(head)} {pc & 4095} {self._opt} {limits}"
         return cache.key("region", self.engine.frontend.name, body.digest, variant)
 
-    def _ask_for(self, formed: Formed) -> None:
-        """Have a region compiled."""
+    def _ask_for(self, formed: Formed, last: bool = False) -> None:
+        """Have a region compiled, before or after all others."""
         for part in formed.heads:
             self.users[part].add(formed.head)
-        self.queue.append(formed)
+        self.queue.insert(0 if last else len(self.queue), formed)
 
     def _hurry(self, head: int) -> None:
         """A region that this block is part of is compiled next."""
@@ -338,7 +315,7 @@ class Tier:
             return
         digests = [b.digest for b in formed.bodies]
         entry = msgpack.packb((formed.deltas, digests, bool(linked), code))
-        name = self._name(formed.bodies[0], formed.head, formed.limits)
+        name = self._name(formed.bodies[0], formed.head, formed.pc, formed.limits)
         cache.store(name, entry)
         self.stored.add(name)
         self._install(formed, code, bool(linked))
@@ -346,7 +323,9 @@ class Tier:
     def _install(self, formed: Formed, code: bytes, linked: bool) -> None:
         if any(self._is_stale(h) for h in formed.heads):
             return
-        pool = [*formed.heads, *(value & MASK64 for value in formed.literals)]
+        # Heads, the jump-cache key under which each is known to be mapped, entries until it is hot, literals.
+        literals = (value & MASK64 for value in formed.literals)
+        pool = [*formed.heads, *(0 for _ in formed.heads), 0, *literals]
         address = self._link(code) if linked else self.arena.add(code)
         if address is None or self.pool_used + len(pool) > len(self.pool_words):
             self.full = True
@@ -358,6 +337,11 @@ class Tier:
         cell["imm"] = self.pools.address + 8 * at
         cell["handler"] = address
         self.installed[formed.head] = formed.heads
+        if formed.limits == LARGE:
+            self.large[formed.head] = None
+        elif not self.synchronous:
+            self.large.pop(formed.head, None)
+            self._count(formed.head, formed.heads, self.patience // 2)
         for h in formed.heads:
             self.users[h].add(formed.head)
         self.engine.counters["regions"] += 1
@@ -371,6 +355,7 @@ class Tier:
         self.asked.discard(head)
         self.samples.pop(head, None)
         for entry in self.users.pop(head, ()):
+            self.large.pop(entry, None)
             if self.installed.pop(entry, None) is not None and entry != head and not self._is_stale(entry):
                 self.asked.discard(entry)
                 cell = self._cell(entry)
@@ -380,13 +365,51 @@ class Tier:
     def forget_all(self) -> None:
         """All cells are about to be dropped."""
         self.installed.clear()
+        self.large.clear()
         self.users.clear()
         self.waiting.clear()
         self.queue.clear()
         self.asked.clear()
         self.samples.clear()
+        self.entered.clear()
+        self.promotions.clear()
+        self.trace = None
         self.arena.used = self.pool_used = 0
         self.full = False
+
+    # -- traces -------------------------------------------------------------------------------------------------------
+    def _follow(self) -> None:
+        """Begin a trace where regions are entered often, and make large regions of one that is complete."""
+        self._pause -= 1
+        if self.trace is not None and self.trace.done:
+            self._traced(self.trace)
+            self.trace = None
+        elif self.trace is None and self.entered and not self.queue and self._pause <= 0:
+            self.trace = Trace(self)
+            self._pause = self._next_pause
+
+    def _traced(self, trace: Trace) -> None:
+        known = {head: set(self.installed[head]) for head in self.large}
+        coming = [formed for formed in (*self.queue, *self.waiting.values()) if formed.limits == LARGE]
+        known |= {formed.head: set(formed.heads) for formed in coming}
+        found = trace.regions(known)
+        self.engine.counters["traces"] += 1
+        self._next_pause = TRACE_PAUSE if found else min(2 * self._next_pause, LONGEST_PAUSE)
+        for region in found:
+            if not self._is_stale(region.heads[0]) and not self._put_cached(region.heads[0], region.pc, LARGE):
+                self._ask_for(region.form(), last=True)
+        for head in self.entered:
+            self.promotions[head] += 1
+            if head in self.installed:
+                self._count(head, self.installed[head], self.patience << min(self.promotions[head], 16))
+            elif not self._is_stale(head):
+                self._cell(head)["imm"] = 4 * self.patience
+        self.entered.clear()
+
+    def _count(self, head: int, heads: list[int], entries: int) -> None:
+        """Ask for a trace after so many entries of a region (0: never)."""
+        at = (int(self._cell(head)["imm"]) - self.pools.address) // 8
+        self.pool_words[at + 2 * len(heads)] = entries
 
     def _is_stale(self, head: int) -> bool:
         return int(self._cell(head)["handler"]) == self.engine.native["stale"]
@@ -407,6 +430,15 @@ class Tier:
         if handler == self.engine.native["stale"]:
             return False
         return handler != self.engine.native["head"] or int(cell["imm"]) < self.threshold - self.threshold // 16
+
+    def length(self, head: int) -> int:
+        """Instructions of a block."""
+        return int(self._cell(head)["uncount"])
+
+    def size(self, head: int) -> tuple[int, bool]:
+        """Cells of a block, and whether a region ends in it for sure."""
+        ops = self.body(head).cells["op"][1:]
+        return len(ops), bool(self.is_cold[ops].any())
 
     def link(self, head: int, index: int) -> int:
         """Head cell that a near goto leads to, or 0 where it has not been taken yet."""
@@ -435,86 +467,3 @@ class Tier:
         imm[wide] = 0
         cells["patch"][wide] = np.arange(1, len(wide) + 1)
         return Body(cells, literals, exits, xxhash.xxh3_128_digest(cells.tobytes()))
-
-
-class Former:
-    """Collects the blocks of one region, breadth first, along jumps whose target is known."""
-
-    def __init__(self, tier: Tier, head: int, pc: int, limits: tuple[int, int]):
-        self.tier, self.engine = tier, tier.engine
-        self.limits = limits
-        self.pc = pc
-        self.page = pc >> 12
-        self.heads, self.deltas, self.index = [head], [0], {head: 0}
-        self.total = 0
-        self.return_sites: list[int] = []
-        self.mode = tier.mode_of(head)
-        self.bits = (64, 32, 16)[self.engine.frontend.goto_kind(self.mode)]
-        self.mask = (1 << self.bits) - 1
-
-    def form(self) -> Formed:
-        bodies: list[Body] = []
-        edges = []
-        while len(bodies) < len(self.heads):
-            body = self.tier.body(self.heads[len(bodies)])
-            self.total += len(body.cells)
-            edges.append(self._follow(len(bodies), body))
-            bodies.append(body)
-        for number, body in enumerate(bodies):
-            if int(body.cells[-1]["op"]) == self.tier.jump:
-                edges[number] = {len(body.cells) - 1: self._returns()}
-        return Formed(self.heads[0], self.heads, self.deltas, bodies, edges, self.bits, self.limits)
-
-    def _follow(self, number: int, body: Body) -> dict[int, list[tuple[int, bool]]]:
-        """Edges of a block: cell index -> [(block, guarded)]."""
-        edges: dict[int, list[tuple[int, bool]]] = {}
-        for i in body.exits:
-            op = int(body.cells[i]["op"])
-            delta = self.deltas[number] + int(body.cells[i]["imm"])
-            if op in self.tier.near:
-                target, guarded = self.tier.link(self.heads[number], i), False
-            elif op in self.tier.far:
-                target, guarded = self.find((self.pc + delta) & self.mask), True
-            elif op == self.tier.poll:
-                target = self.find((self.pc + delta) & self.mask)
-                guarded = (self.pc + delta) >> 12 != (self.pc + self.deltas[number]) >> 12
-            else:
-                continue
-            if target and self._include(target, delta):
-                edges[i] = [(self.index[target], guarded)]
-        if edges:
-            self._return_site(number, body.cells)
-        return edges
-
-    def _include(self, head: int, delta: int) -> bool:
-        if head in self.index:
-            return self.deltas[self.index[head]] == delta
-        blocks, cells = self.limits
-        if len(self.heads) >= blocks or self.total >= cells or not self.tier.worth(head):
-            return False
-        self.index[head] = len(self.heads)
-        self.heads.append(head)
-        self.deltas.append(delta)
-        return True
-
-    def find(self, pc: int) -> int:
-        """Head of the block at a virtual pc, if it is mapped and translated, else 0."""
-        phys = self.engine.peek_code(self.engine.linear(pc))
-        return 0 if phys is None else self.engine.call("find_block", phys | self.mode << 44)
-
-    def _return_site(self, number: int, cells: np.ndarray) -> None:
-        """Behind a call that leads into the region, take the block it returns to as well."""
-        length = int(cells[0]["patch"])
-        # Bit 0 may be part of a return address without being one of the pc (ARM's T32).
-        pushed = [int(c["imm"]) & ~1 for c in cells[-4:] if int(c["op"]) in self.tier.pcrel]
-        delta = self.deltas[number] + length
-        if length & ~1 not in pushed:
-            return
-        target = self.find((self.pc + delta) & self.mask)
-        if target and self._include(target, delta):
-            self.return_sites.append(self.index[target])
-
-    def _returns(self) -> list[tuple[int, bool]]:
-        """Where an indirect jump of this region may well lead: (block, guarded)."""
-        sites = list(dict.fromkeys(self.return_sites))[:4]
-        return [(n, (self.pc + self.deltas[n]) >> 12 != self.page) for n in sites]
