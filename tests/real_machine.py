@@ -77,8 +77,8 @@ def stretches(recording: Recording, rng: random.Random, count: int, length: int)
 
 class Walk:
     """A replay from the beginning to the end, or with ``seeking`` only of what lies between the places and the
-    checkpoints before them: ``digests`` at places on the way, ``regions`` put in place, and how many of them had to be
-    ``compiled``."""
+    checkpoints before them: ``digests`` at places on the way, ``regions`` put in place, how many of them had to be
+    ``compiled``, and ``traces`` made."""
 
     def __init__(
         self, recording: Recording, at: list[int], tier: str, thresholds: Thresholds = None, *, seeking: bool = False
@@ -93,7 +93,7 @@ class Walk:
                 replay.finish()
             self.verified = replay.verified
             engine = cast(Any, replay.machine).engine
-            self.regions = engine.counters["regions"]
+            self.regions, self.traces = engine.counters["regions"], engine.counters["traces"]
             self.compiled = engine.tier.number if engine.tier is not None else 0
         finally:
             replay.close()

@@ -68,6 +68,14 @@ def test_thresholds_do_not_matter(recording: Recording, truth: dict[int, bytes],
     assert Walk(recording, sorted(truth), "auto", thresholds).digests == truth
 
 
+def test_traces_do_not_matter(recording: Recording, truth: dict[int, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jitrr.engine.tier.TRACE_PAUSE", 0)
+    monkeypatch.setattr("runtime.machine.POLL_SECONDS", 0.0)
+    walks = [Walk(recording, sorted(truth), "auto", (2, 100)) for _ in range(2)]  # the second has no code to wait for
+    assert all(walk.digests == truth for walk in walks)
+    assert all(walk.traces for walk in walks)
+
+
 def test_verify_says_so_in_one_process_and_in_two(recording: Recording) -> None:
     for jobs in (1, 2):
         verdict = verify(recording, jobs=jobs)
