@@ -16,6 +16,15 @@ def read_message(stream: IO[bytes]) -> Any:
     return pickle.loads(data)
 
 
+def take_message(received: bytearray) -> Any:
+    """The first message of what has been ``received``, taken out of it, or None when it is not there as a whole."""
+    if len(received) < 4 or len(received) < 4 + (size := struct.unpack_from("<I", received)[0]):
+        return None
+    value = pickle.loads(bytes(received[4 : 4 + size]))
+    del received[: 4 + size]
+    return value
+
+
 def message(value: Any) -> bytes:
     """A value as it goes over the pipe."""
     data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)

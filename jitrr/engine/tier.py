@@ -150,11 +150,12 @@ class Tier:
         self.full = False
         self.failures: list[str] = []
         engine.state["hot_reset"] = threshold
-        # Now, so that it is ready when the first region is. A guest that waits leaves its core to a second one.
+        # Now if all is to be compiled, so that it is ready when the first region is; otherwise when it is needed. A
+        # guest that waits leaves its core to a second one.
         self._most_workers = len(os.sched_getaffinity(0)) if synchronous else 1
         # The code generator's level: a guest that waits for all its code has too much of it to spend time on each.
         self._opt = 0 if synchronous else 1
-        if not synchronous:
+        if not synchronous and not self.stored:
             self._start_worker()
         numbers = engine.frontend.row_numbers
         self.near = {numbers[f"goto{s}"] for s in ("", "32", "16")}

@@ -109,8 +109,9 @@ class CheckpointWriter:
         self._directory, self._pages, self._budget = directory, pages, budget
         directory.mkdir()
         self._table = PageHashes(npages).table
-        #: Number, icount and page map of the last checkpoint and its ancestors; the first is RAM of zeros.
-        self._ancestors = [(-1, -1, PageHashes(npages).table)]
+        #: Of the last checkpoint and its ancestors: number, icount, pages written since the one before in this list.
+        #: The first is RAM of zeros.
+        self._ancestors = [(-1, -1, np.empty(0, np.int64))]
         self._taken = 0
         self._times: dict[int, int] = {}
         self._parents: dict[int, int] = {}
@@ -134,21 +135,23 @@ class CheckpointWriter:
         self._table[written] = table[written]
         fresh = self._pages.new([hashes[at : at + 16] for at in range(0, len(hashes), 16)])
         content = [(name, bytes(ram[(p := int(written[at]) * PAGE) : p + PAGE])) for name, at in fresh.items()]
-        parent, before = self._parent(icount, self._table)
-        pages = differing(table, before).astype(np.int32)
+        parent, changed = self._parent(icount, written)
+        pages = changed.astype(np.int32)
         saved = Saved(icount, parent, events, run_ms, len(table), cpu, devices, pages.tobytes(),
                       table[pages].tobytes(), digest)  # fmt: skip
         self._pending = self._thread.submit(self._write, saved, content)
         if saved.parent < 0:
             self.wait()  # nothing replays without the beginning
 
-    def _parent(self, icount: int, table: np.ndarray) -> tuple[int, np.ndarray]:
-        """Icount and page map of the checkpoint that the next one, at ``icount``, is the difference to."""
+    def _parent(self, icount: int, written: np.ndarray) -> tuple[int, np.ndarray]:
+        """Icount of the checkpoint that the next one, at ``icount``, is the difference to, and the pages that have been
+        written since; ``written``: those since the last one."""
         number, self._taken = self._taken, self._taken + 1
-        there = {-1, *self._times}  # some were thinned out
-        kept = [each for each in self._ancestors if each[0] <= number & (number - 1) and each[1] in there]
-        self._ancestors = [*kept, (number, icount, table.copy())]
-        return kept[-1][1:]
+        last = number & (number - 1) if number else -1
+        while (top := self._ancestors[-1])[0] > last or top[1] not in {-1, *self._times}:  # some were thinned out
+            written = np.union1d(written, self._ancestors.pop()[2])
+        self._ancestors.append((number, icount, written))
+        return top[1], written
 
     def wait(self) -> None:
         """Until the one under way is on disk."""

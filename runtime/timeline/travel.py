@@ -23,6 +23,7 @@ from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.build import Factory
 from runtime.timeline.replay import Replay
+from runtime.timeline.search import Search, segments
 from runtime.timeline.watch import Interrupted, Watch
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class _Outside(Watch):
 
     def reason(self) -> str | None:
         """Signals and time-outs go first."""
+        self.was_asked = False
         if self.program is not None and (reason := self.program.reason()):
             return reason
         self.was_asked = self._asked()
@@ -104,13 +106,15 @@ class Travel:
     replay leaves the recorded course, Interrupted when the program is to end."""
 
     def __init__(self, recording: Recording, *, tier: str = "auto", console: ConsoleOutput | None = None,
-                 verify: bool = False, watch: Watch | None = None, factory: Factory | None = None):  # fmt: skip
+                 verify: bool = False, watch: Watch | None = None, factory: Factory | None = None,
+                 dense: bool = True):  # fmt: skip
         self.recording = recording
+        self._search = Search(self, tier)
         #: Asked every few ms of wall time during a motion; True ends it.
         self.interrupt: Callable[[], bool] = lambda: False
         self._outside = _Outside(watch, lambda: self.interrupt())
         self.replay = Replay(recording, tier=tier, console=console, verify=verify, watch=self._outside,
-                             factory=factory, dense=True)  # fmt: skip
+                             factory=factory, dense=dense)  # fmt: skip
         machine = self.replay.machine
         assert isinstance(machine, BoardMachine)
         self.machine = machine
@@ -141,6 +145,7 @@ class Travel:
 
     def close(self) -> None:
         """End the machine, and the recording of a live one."""
+        self._search.close()
         try:
             if self.live is not None:
                 self.live.close(whole=not self._within)
@@ -317,13 +322,25 @@ class Travel:
 
     def _run_back(self, until: int) -> Arrival:
         start, pc, within = self.icount, self.pc, self._within
-        bounds = [at for at in self.replay.places() if until < at < start]
-        for begin, end in zip([*reversed(bounds), until], [start, *reversed(bounds)], strict=True):
-            if begin == start and not within:
-                break
-            if (hit := self._last_hit(begin, end, pc if within and end == start else None)) is not None:
-                return self._stand_at(hit)
-        return self._seek(until)
+        if start == until and not within:
+            return self._seek(until)
+        parts = segments(self.replay.places(), until, start) or [(until, start)]
+        hit = self._search.last_hit(parts, lambda begin, end: self._last_hit(begin, end, pc if within else None))
+        return self._seek(until) if hit is None else self._stand_at(hit)
+
+    def last_hit(self, begin: int, end: int) -> Hit | None:
+        """The last hit of a point from ``begin`` on and before ``end``; the machine is left somewhere there.
+        Interrupted when the motion is to end."""
+        try:
+            return self._last_hit(begin, end, None)
+        finally:
+            self.machine.stop_at_points(False)
+            self.machine.engine.breakpoints.pass_none()
+
+    def look_outside(self) -> None:
+        """Interrupted when the motion is to end."""
+        if reason := self._outside.reason():
+            raise Interrupted(reason)
 
     def _last_hit(self, begin: int, end: int, pc: int | None) -> Hit | None:
         """The last hit from ``begin`` on and before ``end``; with ``pc``: before the delivery at ``end`` that led to

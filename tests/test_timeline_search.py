@@ -1,0 +1,114 @@
+"""Searching backward with several processes gives what one process finds, however the hits are spread."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from real_machine import record_demo
+
+from runtime.debug.target import make_target
+from runtime.recording.recording import Recording
+from runtime.timeline import search
+from runtime.timeline.record import Pace
+from runtime.timeline.travel import Point, Travel
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    path: Path = tmp_path_factory.mktemp("search") / "demo.jrr"
+    record_demo(path, arch="x86_64", pace=Pace(digest=0.02, checkpoint=0.02, share=1.0))
+    found = Recording(path)
+    assert len(found.checkpoints.icounts) > search.MANY
+    return found
+
+
+@pytest.fixture(scope="module")
+def travels(recording: Recording) -> Iterator[tuple[Travel, Travel]]:
+    """One that searches alone, and one with two helpers."""
+    found = Travel(recording), Travel(recording)
+    for travel, jobs in zip(found, (1, 3), strict=True):
+        travel._search._jobs = jobs
+    yield found
+    for travel in found:
+        travel.close()
+
+
+def test_segments_cover_the_way_from_the_last_to_the_first() -> None:
+    rng = random.Random(1)
+    for _ in range(200):
+        places = sorted(rng.sample(range(1000), rng.randrange(60)))
+        begin = rng.randrange(999)
+        end = rng.randrange(begin + 1, 1000)
+        parts = search.segments(places, begin, end)
+        assert parts[0][1] == end and parts[-1][0] == begin
+        assert all(later[0] == earlier[1] for later, earlier in pairwise(parts))
+        assert all(cut in {begin, end, *places} for part in parts for cut in part)
+        assert len(parts) <= 3 + len(places) / search.LONGEST + search.LONGEST
+    assert search.segments([3, 5], 7, 7) == []
+
+
+def pcs(travel: Travel, icounts: list[int]) -> list[int]:
+    found = []
+    for icount in icounts:
+        travel.seek(icount)
+        found.append(travel.pc)
+    return found
+
+
+def test_several_processes_find_what_one_does(travels: tuple[Travel, Travel]) -> None:
+    alone, together = travels
+    rng = random.Random(2)
+    end = alone.end
+    for at in [end // 50, end // 3, end - 100_000, *(rng.randrange(end) for _ in range(3))]:
+        (place,) = pcs(alone, [at])
+        for points in ([Point("break", place)], [Point("break", 0x10)]):
+            arrivals = []
+            for travel in travels:
+                travel.set_points(points)
+                travel.seek(end - 5)
+                arrivals.append(travel.run_back())
+            assert arrivals[0] == arrivals[1]
+            assert (arrivals[1].why == "begin") == (points[0].address == 0x10)
+    assert len(together._search._workers) == 2 and not alone._search._workers
+
+
+def test_the_last_write_to_an_address_is_found(travels: tuple[Travel, Travel]) -> None:
+    alone, _ = travels
+    written = []
+    alone.seek(alone.end // 2)
+    stack = make_target(alone.machine).read_register("rsp")
+    for travel in travels:
+        travel.set_points([Point("write", stack - 8, 8)])
+        travel.seek(travel.end - 5)
+        written.append(travel.run_back())
+    assert written[0] == written[1] and written[0].why == "watch"
+
+
+def test_a_helper_that_was_killed_is_no_loss(travels: tuple[Travel, Travel]) -> None:
+    _, together = travels
+    together.set_points([Point("break", 0x10)])
+    together.seek(together.end)
+    killer = threading.Timer(0.05, together._search._workers[0]._process.kill)
+    killer.start()
+    assert together.run_back().why == "begin"
+    killer.join()
+
+
+def test_a_search_can_be_interrupted(travels: tuple[Travel, Travel]) -> None:
+    _, together = travels
+    together.set_points([Point("break", 0x10)])
+    together.seek(together.end)
+    asked_at = time.monotonic() + 0.05
+    together.interrupt = lambda: time.monotonic() > asked_at
+    before = time.monotonic()
+    assert together.run_back().why == "interrupted"
+    assert time.monotonic() - before < 20
+    together.interrupt = lambda: False
+    together.seek(together.end)
+    assert together.run_back().why == "begin"
