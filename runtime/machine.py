@@ -56,6 +56,9 @@ def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int]
 class Processor(Protocol):
     """What a machine needs of its processor (the front end's)."""
 
+    #: 2 to 255: what :meth:`state_bytes` and :meth:`restore_bytes` mean; it goes up whenever they change.
+    state_version: int
+
     def reset(self) -> None:
         """Power-on state."""
 
@@ -305,17 +308,20 @@ class BoardMachine:
 
     # -- state --------------------------------------------------------------------------------------------------------
     def cpu_state(self) -> bytes:
-        flags = bytes([self.halted, self._nmi, self._reset_wanted, self.words[self._at_shadow] == self.icount])
-        return flags + self.cpu.state_bytes()
+        flags = [self.halted, self._nmi, self._reset_wanted, self.words[self._at_shadow] == self.icount]
+        return bytes([self.cpu.state_version, *flags]) + self.cpu.state_bytes()
 
     def restore_cpu(self, state: bytes, icount: int) -> None:
-        self.halted, self._nmi, self._reset_wanted = (bool(b) for b in state[:3])
+        version = state[0] if state[0] > 1 else 1  # the first one had no number, but a flag there
+        if version != self.cpu.state_version:
+            raise ValueError(f"version {version} of the processor's state, not {self.cpu.state_version}")
+        self.halted, self._nmi, self._reset_wanted = (bool(b) for b in state[1:4])
         self._ending = None
         self._boundary, self.halted_at = True, None
         self.words[self._at_leave] = 0
         self._set_icount(icount)
-        self.words[self._at_shadow] = icount if state[3] else (1 << 64) - 1
-        self.cpu.restore_bytes(state[4:])
+        self.words[self._at_shadow] = icount if state[4] else (1 << 64) - 1
+        self.cpu.restore_bytes(state[5:])
         self._serviced = -1
 
     def device_state(self) -> State:

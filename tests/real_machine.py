@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import shutil
 from bisect import bisect_right
@@ -120,6 +121,12 @@ def wander(recording: Recording, truth: dict[int, bytes], rng: random.Random, th
                 kept.clear()
     finally:
         replay.close()
+
+
+def processor(arch: str) -> Any:
+    """The class of an architecture's processor."""
+    module = importlib.import_module(f"frontends.{FRONTENDS[arch]}.cpu")
+    return module.ArmCpu if arch == "arm" else module.X86Cpu
 
 
 def empty_cache(folder: Path, arch: str, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -13,7 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from real_machine import ANSWER, BUSY, FRONTENDS, Walk, empty_cache, places, random_thresholds, record_demo, wander
+from real_machine import (
+    ANSWER,
+    BUSY,
+    FRONTENDS,
+    Walk,
+    empty_cache,
+    places,
+    processor,
+    random_thresholds,
+    record_demo,
+    wander,
+)
 
 from runtime.borders.live import LiveBorder
 from runtime.config import ARCHES
@@ -158,9 +169,12 @@ def test_the_state_of_another_version_is_refused_with_one_line(
     arch: str, recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpu = importlib.import_module(f"frontends.{FRONTENDS[arch]}.cpu")
+    kind = processor(arch)
     monkeypatch.setattr(cpu, "FIELDS", cpu.FIELDS[:-1])
-    with pytest.raises(RecordingError, match="checkpoint at 0 is of another version of jitrr"):
-        Replay(recording)
+    for version, what in ((kind.state_version, "bytes of processor state"), (255, "of the processor's state, not 255")):
+        monkeypatch.setattr(kind, "state_version", version)
+        with pytest.raises(RecordingError, match=f"checkpoint at 0 is of another version of jitrr .*{what}"):
+            Replay(recording)
 
 
 @contextmanager

@@ -54,6 +54,9 @@ class Services(Protocol):
 class ArmCpu:
     """One processor on an engine. ``shift``: virtual ns per instruction, log2."""
 
+    #: Of :meth:`state_bytes`.
+    state_version = 2
+
     def __init__(self, engine: Any, machine: Services, shift: int):
         self.engine, self.machine, self.shift = engine, machine, shift
         self.words = memoryview(engine.block.map).cast("Q")

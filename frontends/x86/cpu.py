@@ -75,6 +75,9 @@ class X86Cpu:
     """One processor on an engine. ``shift``: TSC ticks (virtual ns) per instruction, log2; ``long_mode``: whether it is
     a 64-bit one."""
 
+    #: Of :meth:`state_bytes`.
+    state_version = 2
+
     def __init__(self, engine: Any, machine: Services, shift: int, *, long_mode: bool = True):
         self.engine, self.machine = engine, machine
         self.words = memoryview(engine.block.map).cast("Q")
