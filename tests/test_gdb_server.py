@@ -98,7 +98,7 @@ def test_memory(client: Client, served: Served) -> None:
 def test_writes_are_refused_in_words(client: Client) -> None:
     before = client.memory(client.pc, 8)
     for packet in ("P0=00000000", f"M{client.pc:x},4:00000000", b"X%x,4:" % client.pc + escape(b"#$}*"), "G00"):
-        assert client.ask(packet) == "E.this is a replay: what it was cannot be written"
+        assert client.ask(packet) .startswith("E.this is a replay: what it was cannot be written")
     assert client.ask(f"X{client.pc:x},0:") == "OK"  # whether such packets are known
     assert client.memory(client.pc, 8) == before
 

@@ -14,8 +14,6 @@ class Subject(Protocol):
 
     target: Target
     machine: Any
-    #: Whether it can go backwards.
-    reversible: bool
     #: Whether it stands still while there is no client.
     waits: bool
     #: Whether the machine has ended, and nothing can be asked any more.
@@ -32,6 +30,10 @@ class Subject(Protocol):
         """Where motions stop."""
 
     @property
+    def reversible(self) -> bool:
+        """Whether it can go backwards."""
+
+    @property
     def refusal(self) -> str:
         """Why registers and memory cannot be written; "" when they can."""
 
@@ -46,9 +48,7 @@ class Subject(Protocol):
 class ReplaySubject:
     """A replay, by its :class:`Travel`."""
 
-    reversible = waits = True
-    over = False
-    refusal = "this is a replay: what it was cannot be written"
+    waits, over = True, False
 
     def __init__(self, travel: Travel):
         self.travel, self.machine = travel, travel.machine
@@ -60,6 +60,16 @@ class ReplaySubject:
     def icount(self) -> int:
         """Where it is."""
         return self.travel.icount
+
+    @property
+    def reversible(self) -> bool:
+        """Whether it has not left the recording."""
+        return self.travel.live is None
+
+    @property
+    def refusal(self) -> str:
+        """Why registers and memory cannot be written."""
+        return self.travel.refusal
 
     @property
     def points(self) -> tuple[Point, ...]:

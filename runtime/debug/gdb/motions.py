@@ -40,9 +40,9 @@ class Motions:
             return self._moved(self.step)
         if name in ("c", "C"):
             return self._moved(self.run)
-        if name in ("bs", "bc") and self._subject.reversible:
+        if name in ("bs", "bc"):
             return self._moved(self.back if name == "bs" else self.run_back)
-        if name == "vRun" and self._subject.reversible:
+        if name == "vRun":
             return self._restart(data)
         return b""
 

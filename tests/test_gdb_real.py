@@ -1,0 +1,148 @@
+"""Debian's own gdb and gdb-multiarch against ``jitrr replay --gdb``, as a person types it, for the demo guests."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from debug_recordings import ARCHITECTURES, demo_recording
+from gdb_client import free_port
+
+TIMEOUT = 240
+PROGRAMS = {"x86_64": "gdb", "i386": "gdb", "arm": "gdb-multiarch"}
+STACK = {"x86_64": "$rsp", "i386": "$esp", "arm": "$sp"}
+START = 31_000_000
+
+
+class Debugger:
+    """A server of the command line, and gdb sessions with it."""
+
+    def __init__(self, recording: Path, arch: str, program: str):
+        self.arch, self.program, self.port = arch, program, free_port()
+        command = [sys.executable, "-c", "from jitrr.cli import main; main()", "replay", str(recording), "--gdb",
+                   str(self.port), "--seek", str(START)]  # fmt: skip
+        self.server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert self.server.stderr is not None
+        self.said = ""
+        while "waiting for gdb" not in self.said:
+            line = self.server.stderr.readline()
+            assert line, self.said
+            self.said += line
+
+    def run(self, *commands: str, seek: int | None = START) -> str:
+        """What gdb shows for commands, after it has connected and gone to an instruction."""
+        lines = ["set pagination off", "set remotetimeout 60", f"target remote localhost:{self.port}"]
+        if seek is not None:
+            lines += [f"monitor replay_seek {seek}", "maintenance flush register-cache"]
+        words = [word for line in (*lines, *commands) for word in ("-ex", line)]
+        done = subprocess.run(
+            [self.program, "-q", "-nx", "-batch", *words], capture_output=True, text=True, timeout=TIMEOUT
+        )
+        return done.stdout + done.stderr
+
+    def values(self, *commands: str, seek: int | None = START) -> list[int]:
+        """The numbers that ``print`` commands among them show."""
+        shown = self.run(*commands, seek=seek)
+        found = [int(number) for number in re.findall(r"^\$\d+ = (-?\d+)$", shown, re.MULTILINE)]
+        assert len(found) == sum(command.startswith("p ") for command in commands), shown
+        return found
+
+    def close(self) -> None:
+        """End the server."""
+        self.server.terminate()
+        self.server.wait(60)
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def gdb(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debugger]:
+    program = shutil.which(PROGRAMS[request.param])
+    if program is None:
+        pytest.skip(f"{PROGRAMS[request.param]} is not installed")
+    recording = demo_recording(request.param, tmp_path_factory.getbasetemp())
+    debugger = Debugger(recording.path, request.param, program)
+    yield debugger
+    debugger.close()
+
+
+def test_the_line_that_tells_what_to_type(gdb: Debugger) -> None:
+    assert f"start {PROGRAMS[gdb.arch]} and type: target remote 127.0.0.1:{gdb.port}" in gdb.said
+
+
+def test_steps_both_ways(gdb: Debugger) -> None:
+    pcs = gdb.values("p $icount", "p (long)$pc", *["stepi", "p (long)$pc"] * 10, *["reverse-stepi", "p (long)$pc"] * 10,
+                     "p $icount", "stepi 25", "reverse-stepi 25", "p $icount")  # fmt: skip
+    assert pcs[0] == pcs[-2] == pcs[-1]
+    forward = pcs[1:12]
+    assert pcs[11:22] == forward[::-1]
+
+
+def test_breakpoints_both_ways(gdb: Debugger) -> None:
+    """From the end of the recording back to a place, and on from there."""
+    there, first, last, back, at = gdb.values(
+        "p (long)$pc", "p $icount", "set $here = $pc", "stepi 400", "p $icount", "tbreak *$here", "reverse-continue",
+        "p (long)$pc", "p $icount",
+    )  # fmt: skip
+    assert back == there and first <= at < last
+
+
+def test_a_watchpoint_back_to_the_write(gdb: Debugger) -> None:
+    """reverse-continue with a watchpoint ends before the write that made the value, reverse-stepi's way as well."""
+    word = f"*(int*)({STACK[gdb.arch]}-8)"
+    lines = (f"set $w = (int*)({STACK[gdb.arch]}-8)", "watch *$w", "continue", "p *$w", "p $icount",
+             "reverse-continue", "p *$w", "p $icount", "continue", "p *$w", "p $icount")  # fmt: skip
+    shown = gdb.run("p " + word, *lines)
+    assert re.search(r"Hardware watchpoint \d+: \*\$w", shown), shown
+    before, new, after, old, at, again, last = (
+        int(number) for number in re.findall(r"^\$\d+ = (-?\d+)$", shown, re.MULTILINE)
+    )
+    assert (old, at, again, last) == (before, after - 1, new, after), shown
+    assert old != new
+
+
+def test_both_ends_of_the_recording(gdb: Debugger) -> None:
+    shown = gdb.run("continue", "p $icount", "reverse-continue", "p $icount")
+    assert shown.count("No more reverse-execution history.") == 2 and "jitrr: power-off" in shown
+    assert re.findall(r"^\$\d+ = (\d+)$", shown, re.MULTILINE)[1] == "0"
+
+
+def test_registers_by_name(gdb: Debugger) -> None:
+    names = {"x86_64": ("rip", "eflags", "cr3", "efer", "fs_base", "k_gs_base", "xmm3", "st0", "mxcsr"),
+             "i386": ("eip", "eflags", "cr0", "cr3", "gdtr_base", "xmm3", "st0", "fctrl"),
+             "arm": ("pc", "cpsr", "SCTLR", "TTBR0", "VBAR", "sp_usr", "d5", "q2", "fpscr")}[gdb.arch]  # fmt: skip
+    shown = gdb.run(*(f"info registers {name}" for name in names))
+    for name in names:
+        assert re.search(rf"^{name}\s+\S+", shown, re.MULTILINE), (name, shown)
+    assert "Invalid register" not in shown
+
+
+def test_a_replay_is_not_written_to(gdb: Debugger) -> None:
+    register = {"x86_64": "rax", "i386": "eax", "arm": "r0"}[gdb.arch]
+    shown = gdb.run(f"set ${register} = 5", "set *(int*)$pc = 0", "p $icount")
+    assert "this is a replay: what it was cannot be written" in shown and "Cannot access memory" in shown
+
+
+def test_monitor_commands(gdb: Debugger) -> None:
+    shown = gdb.run("monitor when", "monitor replay_seek 1234567", "maintenance flush register-cache", "p $icount",
+                    "monitor info registers", "monitor nonsense")  # fmt: skip
+    assert f"Completed instruction: {START}" in shown
+    assert "$1 = 1234567" in shown and "CPU#0" in shown and "unknown command" in shown
+
+
+def test_it_stays_where_it_was_for_the_next_session(gdb: Debugger) -> None:
+    (first,) = gdb.values("stepi", "p $icount")
+    (second,) = gdb.values("p $icount", seek=None)
+    assert first == second
+
+
+def test_ctrl_c_ends_a_motion(gdb: Debugger) -> None:
+    """gdb's own way to say so: an interrupt while the target runs."""
+    words = ["-ex", "set pagination off", "-ex", f"target remote localhost:{gdb.port}", "-ex", "monitor replay_seek 0",
+             "-ex", "maintenance flush register-cache", "-ex", "shell (sleep 0.3; kill -INT $PPID) &",
+             "-ex", "continue", "-ex", "p $icount"]  # fmt: skip
+    done = subprocess.run([gdb.program, "-q", "-nx", "-batch", *words], capture_output=True, text=True, timeout=TIMEOUT)
+    assert "SIGINT" in done.stdout or "No more reverse-execution history" in done.stdout, done.stdout + done.stderr
