@@ -10,6 +10,7 @@ from real_machine import record_demo
 from jitrr.cli import main
 from runtime.borders.console import ConsoleOutput
 from runtime.borders.script import Script, parse_script
+from runtime.debug.monitor.monitor import Monitor
 from runtime.debug.target import make_target
 from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
@@ -99,6 +100,27 @@ def test_a_debugger_goes_live_and_writes(recorded: Recording) -> None:
     arrival = travel.run()
     assert arrival.why in ("power-off", "crashed", "interrupted")
     travel.close()
+
+
+def test_the_monitor_goes_live(recorded: Recording, tmp_path: Path) -> None:
+    """Keys pressed in a monitor that has left the recording are in the new one."""
+    travel = Travel(recorded)
+    travel.seek(next(event.icount for event in recorded.log.events if event.asynchronous) - 10_001)
+    monitor = Monitor(travel, make_target(travel.machine))
+    assert "is a replay" in monitor.execute("sendkey e")
+    assert monitor.execute(f"golive {tmp_path / 'b.jrr'}").startswith("Live: instruction ")
+    assert monitor.execute("info replay").startswith(f"Recording execution '{tmp_path / 'b.jrr'}'")
+    for key in ("shift-e", "v", "e"):
+        assert monitor.execute(f"sendkey {key} 1") == ""
+        assert travel.run(travel.icount + 500_000).why == "reached"
+    monitor.execute("sendkey ret 1")
+    assert "no going back" in monitor.execute("back") and "no going back" in monitor.execute("replay_seek 5")
+    assert "The machine has ended (power-off)" in monitor.execute("cont")
+    travel.close()
+    child = Recording(tmp_path / "b.jrr")
+    assert child.reason == "power-off" and verify(child).good
+    keys = b"".join(event.data for event in child.log.events if event.kind == "input:keyboard")
+    assert keys.startswith(bytes([42, 18, 0x80 | 18, 0x80 | 42, 47, 0x80 | 47, 18, 0x80 | 18, 28]))
 
 
 def test_nothing_goes_live_behind_the_end(recorded: Recording) -> None:

@@ -15,9 +15,11 @@ from runtime.borders.script import Script, parse_script
 from runtime.config import Image, MachineConfig
 from runtime.recording import packed as packed_recordings
 from runtime.recording.errors import RecordingError
+from runtime.recording.labels import recorded_labels
 from runtime.recording.pack import pack, unpack
 from runtime.recording.recording import Recording
 from runtime.timeline.branch import branch
+from runtime.timeline.places import resolve
 from runtime.timeline.record import Outside, Pace, record
 from runtime.timeline.replay import Replay
 from runtime.timeline.trim import trim
@@ -88,6 +90,32 @@ def test_the_same_recording_gives_the_same_bytes(child, tmp_path):
     pack(Recording(tmp_path / "c.jrr"), tmp_path / "c.jrrz")
     contents = {(tmp_path / f"{name}.jrrz").read_bytes() for name in "abc"}
     assert len(contents) == 1
+
+
+def test_console_and_labels_are_found_in_a_packed_recording_and_a_piece(whole, child, tmp_path):
+    recorded_labels(Recording(whole)).put("early", 5_000)
+    recorded_labels(Recording(child)).put("late", 60_000)
+    pack(Recording(child), tmp_path / "p.jrrz")
+    trim(Recording(child), A, B, tmp_path / "p.jrr", factory=make_machine)
+    packed, piece = Recording(tmp_path / "p.jrrz"), Recording(tmp_path / "p.jrr")
+    assert recorded_labels(packed).all() == {"early": 5_000, "late": 60_000}
+    assert recorded_labels(piece).all() == {"late": 60_000}
+    for recording in (packed, piece, Recording(child)):
+        assert recording.log.printed is not None
+        assert resolve(recording, "console:50000", factory=make_machine) == 50_001
+        assert resolve(recording, "console:[1]", factory=make_machine) == 60_001
+        assert resolve(recording, "late") == 60_000
+    assert resolve(packed, "console:33000", factory=make_machine) == 33_001
+    with pytest.raises(RecordingError, match="never printed"):
+        resolve(piece, "console:33000", factory=make_machine)
+    with pytest.raises(RecordingError, match="never printed"):
+        resolve(piece, "console:78000", factory=make_machine)
+    with pytest.raises(RecordingError, match="early is a label of the recording that this one is a branch of"):
+        recorded_labels(Recording(child)).remove("early")
+    recorded_labels(packed).put("mine", 7)
+    assert recorded_labels(Recording(tmp_path / "p.jrrz")).all() == {"mine": 7, "early": 5_000, "late": 60_000}
+    for path in (whole, child):
+        (path / "labels.json").unlink()
 
 
 def test_only_pages_that_checkpoints_need_are_packed(whole, tmp_path):

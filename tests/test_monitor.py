@@ -201,7 +201,7 @@ def test_snapshots_are_kept_with_the_recording(monitor: Monitor, travel: Travel)
     ("delete 9", "no breakpoint or watchpoint 9"), ("watch 0 0", "1 to 65536 bytes"), ("savevm 1x", "no name"),
     ("delvm gone", "no snapshot 'gone'"), ("last-write-phys 1<<45", "no RAM at physical address"),
     ("sendkey a", "this is a replay, its input is what was recorded"), ("system_powerdown", "this is a replay"),
-    ("mouse_move 1 1", "this is a replay"), ("golive", "golive"), ("\x00\xff", "unknown command"),
+    ("mouse_move 1 1", "this is a replay"), ("golive /no/where/new", "cannot create"), ("\x00\xff", "unknown command"),
     ("help me", "unknown"),
 ])  # fmt: skip
 def test_mistakes(monitor: Monitor, line: str, said: str) -> None:

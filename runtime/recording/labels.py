@@ -20,17 +20,18 @@ _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
 class Labels:
     """The labels of a recording at ``path``. Where that cannot be written (it is read-only, or one packed file) they
-    are kept in the user's cache, under ``identity``: anything that only this recording has."""
+    are kept in the user's cache, under ``identity``: anything that only this recording has. ``inherited`` are those of
+    the recording that this one is a branch of."""
 
-    def __init__(self, path: Path, identity: Any):
-        self._inside = path / LABELS
+    def __init__(self, path: Path, identity: Any, inherited: dict[str, int] | None = None, packed: bool = False):
+        self._inside, self._inherited, self._packed = path / LABELS, inherited or {}, packed
         self._beside = (
             default_directory().parent / "labels" / f"{xxhash.xxh3_128_hexdigest(repr(identity).encode())}.json"
         )
 
     def all(self) -> dict[str, int]:
         """Every label and its instruction count, in the order of these. RecordingError: a file is damaged."""
-        found = {**self._read(self._inside), **self._read(self._beside)}
+        found = {**self._inherited, **self._read(self._inside), **self._read(self._beside)}
         return dict(sorted(found.items(), key=lambda label: (label[1], label[0])))
 
     def put(self, name: str, icount: int) -> None:
@@ -41,9 +42,11 @@ class Labels:
             self._write(self._beside, {**self._read(self._beside), name: icount}, must=True)
 
     def remove(self, name: str) -> None:
-        """Forget a name. KeyError: there is none; RecordingError: it cannot be removed."""
+        """Forget a name. KeyError: there is none; RecordingError: it cannot be removed, or is another recording's."""
         if name not in self.all():
             raise KeyError(name)
+        if not any(name in self._read(path) for path in (self._inside, self._beside)):
+            raise RecordingError(f"{name} is a label of the recording that this one is a branch of")
         for path in (self._inside, self._beside):
             if name in (labels := self._read(path)):
                 del labels[name]
@@ -53,6 +56,8 @@ class Labels:
         return dict(read_json(path)["labels"]) if path.is_file() else {}
 
     def _write(self, path: Path, labels: dict[str, int], must: bool = False) -> bool:
+        if path == self._inside and self._packed and not must:
+            return False
         try:
             if path == self._beside:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,4 +71,13 @@ class Labels:
 
 def recorded_labels(recording: Any) -> Labels:
     """The labels of a :class:`runtime.recording.recording.Recording`."""
-    return Labels(recording.path, (recording.manifest, recording.icount))
+    past, inherited = recording.past, {}
+    if past is not None:
+        inherited = {name: at for name, at in recorded_labels(past.recording).all().items() if at <= past.icount}
+    packed = recording.given != recording.path
+    return Labels(recording.path, (recording.manifest, recording.icount), inherited, packed)
+
+
+def write_labels(path: Path, labels: dict[str, int]) -> None:
+    """Put labels into a recording that is being made at ``path``."""
+    write_json(path / LABELS, {"labels": labels})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -13,6 +14,7 @@ from runtime.recording.checkpoints import Saved, checkpoint_path
 from runtime.recording.digest import ZERO_HASH, hash_rows
 from runtime.recording.errors import RecordingError
 from runtime.recording.files import write_atomic, write_json
+from runtime.recording.labels import recorded_labels, write_labels
 from runtime.recording.log import Digest, Log, LogWriter
 from runtime.recording.pages import FRAME_PAGES, pack_frame
 from runtime.recording.recording import FORMAT, LOG, MANIFEST, Recording, store_images, write_closed
@@ -57,11 +59,19 @@ def write_piece(recording: Recording, path: Path, begin: Edge, end: Edge | None 
         if begin.saved.icount:
             manifest["begin"] = begin.saved.icount
         write_json(path / MANIFEST, manifest | {"format": FORMAT})
+        _write_labels(recording, path, begin, end)
         write_closed(path, recording.icount if end is None else end.saved.icount)
     except FileExistsError:
         raise RecordingError(f"{path} exists already") from None
     except OSError as error:
         raise RecordingError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _write_labels(recording: Recording, path: Path, begin: Edge, end: Edge | None) -> None:
+    last = recording.icount if end is None else end.saved.icount
+    labels = {name: at for name, at in recorded_labels(recording).all().items() if begin.saved.icount <= at <= last}
+    if labels:
+        write_labels(path, labels)
 
 
 def _power_on(recording: Recording) -> int:
@@ -71,30 +81,45 @@ def _power_on(recording: Recording) -> int:
 
 def _write_log(recording: Recording, path: Path, begin: Edge, end: Edge | None) -> None:
     log: Log = recording.log
-    last = recording.icount if end is None else end.saved.icount
-    events = log.events[: _power_on(recording)] + log.events[begin.saved.events : end.saved.events if end else None]
-    digests = {digest.icount: digest for digest in log.digests if begin.saved.icount <= digest.icount <= last}
+    first, last = begin.saved.icount, recording.icount if end is None else end.saved.icount
+    digests = {digest.icount: digest for digest in log.digests if first <= digest.icount <= last}
     for edge in (begin, end):
         if edge is not None:
             digests.setdefault(edge.saved.icount, edge.digest)
     writer = LogWriter(path)
-    ahead = iter([*(digests[icount] for icount in sorted(digests)), None])
-    digest = next(ahead)
-    for at in range(0, len(events), _BATCH):
-        batch = events[at : at + _BATCH]
-        for event in batch:
-            writer.event(*event)
-        while digest is not None and digest.icount <= batch[-1].icount:
-            writer.digest(*digest)
-            digest = next(ahead)
-        writer.flush(max(begin.saved.icount, batch[-1].icount))
-    while digest is not None:
-        writer.digest(*digest)
-        digest = next(ahead)
+    if log.printed is not None:
+        writer.printed(b"")
+    for event in log.events[: _power_on(recording)]:
+        writer.event(*event)
+    writer.digest(*digests.pop(first))
+    writer.flush(first)
+    events = deque(log.events[begin.saved.events : end.saved.events if end is not None else None])
+    pending = deque(digests[icount] for icount in sorted(digests))
     whole = last == recording.icount
     reason, message = (recording.reason, recording.message) if whole else (TRIMMED, "")
-    writer.flush(last, {"reason": reason, "message": message})
+    batches = list(_batches(log, first, last))
+    for icount, printed in batches:
+        while events and (events[0].icount < icount or icount == last):
+            writer.event(*events.popleft())
+        while pending and pending[0].icount <= icount:
+            writer.digest(*pending.popleft())
+        if printed is not None:
+            writer.printed(printed)
+        writer.flush(icount, {"reason": reason, "message": message} if icount == last else None)
     writer.close()
+
+
+def _batches(log: Log, first: int, last: int) -> Iterator[tuple[int, bytes | None]]:
+    """Icounts at which batches end, ``last`` the last of them; with the console's output, if that is known."""
+    if log.printed is None:
+        ends = {event.icount for event in log.events[_BATCH::_BATCH] if first < event.icount < last}
+        yield from ((icount, None) for icount in [*sorted(ends), last])
+        return
+    output: dict[int, bytes] = {last: b""}
+    for begin, end, data in log.printed:
+        if begin < last and end > first:
+            output[min(end, last)] = output.get(min(end, last), b"") + data
+    yield from sorted(output.items())
 
 
 def _edges(recording: Recording, begin: Edge, last: int) -> Iterator[Edge]:

@@ -3,14 +3,15 @@ it like everything else that crosses the border."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.debug.monitor.commands import LIVE, MonitorError, command
 from runtime.debug.monitor.keys import key_number
+from runtime.debug.monitor.live import Live
 from runtime.devices.power import PRESS_BUTTON, RESET
 
 if TYPE_CHECKING:
-    from runtime.debug.monitor.live import Live
     from runtime.debug.monitor.monitor import Monitor
 
 #: How long keys are held unless said otherwise, in virtual milliseconds.
@@ -49,10 +50,13 @@ def quit_command(monitor: Monitor) -> str:
 
 @command("golive [RUN.jrr]", "leave the recording here and run on live, recorded in RUN.jrr if one is given", "replay")
 def golive(monitor: Monitor, path: str | None = None) -> str:
-    if monitor.leave_replay is None:
-        raise MonitorError("golive is not there yet; jitrr branch --at makes a recording that goes on from anywhere")
-    monitor.leave_replay(path)
-    return ""
+    """It stands still until it is told to go on, and goes forward only."""
+    travel = monitor.travel
+    assert travel is not None  # the table says so
+    travel.go_live(None if path is None else Path(path))
+    assert travel.live is not None
+    monitor.live = Live(travel.machine, travel.live.border, travel.live.path)
+    return f"Live: {monitor.where()}"
 
 
 # -- input -------------------------------------------------------------------------------------------------------------

@@ -157,7 +157,7 @@ def info_replay(monitor: Monitor) -> str:
 
 def replay_mode(monitor: Monitor) -> tuple[str, str]:
     """QEMU's ReplayMode ("none", "record", "play") and the name of the recording."""
-    if monitor.travel is not None:
+    if monitor.travel is not None and monitor.live is None:
         return "play", str(monitor.travel.recording.path)
     path = monitor.live.path if monitor.live is not None else None
     return ("none", "") if path is None else ("record", str(path))

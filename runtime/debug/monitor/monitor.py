@@ -24,7 +24,8 @@ _NAMES = {"pc": ("rip", "eip", "pc"), "sp": ("rsp", "esp", "sp"), "fp": ("rbp", 
 
 
 class Monitor:
-    """Commands over a replay (``travel``), or a machine that runs live (``live``); exactly one of them is given.
+    """Commands over a replay (``travel``), or a machine that runs live (``live``); exactly one of them is given. A
+    replay that has gone live has both, and still stands between commands.
     :meth:`execute` is what a person uses, also by way of gdb."""
 
     def __init__(self, travel: Travel | None, target: Target, live: Live | None = None):
@@ -39,8 +40,6 @@ class Monitor:
         self.numbers = 0
         #: Called with an event of QMP and its data.
         self.listeners: list[Callable[[str, dict[str, Any]], None]] = []
-        #: Leaves the replay, if whoever made this monitor can: recording into a path, or not recording (None).
-        self.leave_replay: Callable[[str | None], None] | None = None
         #: Format and size that ``x`` used last.
         self.shape = ("x", 4)
         self._labels = recorded_labels(travel.recording) if travel is not None else None
@@ -95,7 +94,7 @@ class Monitor:
     @property
     def running(self) -> bool:
         """Whether the machine goes on between two commands."""
-        return self.motion is not None if self.live is None else not self.live.stopped
+        return self.motion is not None if self.live is None or self.travel is not None else not self.live.stopped
 
     def number(self) -> int:
         """The number of the next thing that is put down."""
@@ -154,7 +153,7 @@ class Monitor:
             arrival = motion()
         finally:
             travel.set_points(before)
-        if arrival.why == "end" and travel.recording.reason == "power-off":
+        if arrival.why == "power-off" or (arrival.why == "end" and travel.recording.reason == "power-off"):
             self.emit("SHUTDOWN", guest=True, reason="guest-shutdown")
         return arrival
 
@@ -166,8 +165,10 @@ class Monitor:
             return f"The recording ends here ({arrival.message}): {where}"
         if arrival.why == "begin":
             return f"The recording begins here: {where}"
+        if arrival.why in ("power-off", "crashed"):
+            return f"The machine has ended ({arrival.why}{': ' * bool(arrival.message)}{arrival.message}): {where}"
         if arrival.why == "interrupted":
-            return f"Interrupted: {where}"
+            return f"Interrupted{', ' * bool(arrival.message)}{arrival.message}: {where}"
         if point is None:
             return f"Stopped: {where}"
         number = next((f" {n}" for n, own in self.points.items() if own == point), "")
@@ -178,7 +179,7 @@ class Monitor:
 
     def where(self) -> str:
         """One line: the position, and the next instruction."""
-        end = f" of {self.travel.end}" if self.travel is not None else ""
+        end = f" of {self.travel.end}" if self.travel is not None and self.live is None else ""
         try:
             ((address, _, text),) = disassemble(self.target, self.target.pc)
         except MemoryFault:
