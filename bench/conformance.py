@@ -105,7 +105,8 @@ def page(results: list[Result]) -> str:
         "| suite | program | result | detail | why |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for found in results:
-        lines.append(f"| {found.suite} | {found.program} | {found.outcome} | {found.detail} | {found.reason} |")
+        cells = (found.suite, found.program, found.outcome, found.detail, found.reason)
+        lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
     counts = {outcome: sum(found.outcome == outcome for found in results) for outcome in (PASS, FAIL, "skipped")}
     lines += ["", f"{counts[PASS]} pass, {counts[FAIL]} fail, {counts['skipped']} are skipped."]
     return "\n".join(lines) + "\n"

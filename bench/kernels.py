@@ -6,6 +6,7 @@ there is none here that QEMU's machine does not have, numbers aside, but for tho
 
 from __future__ import annotations
 
+import difflib
 import re
 import shutil
 import subprocess
@@ -44,10 +45,17 @@ cat /proc/sys/kernel/tainted
 echo '{BEGIN}'; dmesg; echo '{END}'
 poweroff -f
 """
-_BOARD = "the board differs: no PCI, firmware tables of its own"
-_MODEL = "the processor is another model"
-#: Kernel messages, numbers replaced by #, that QEMU's machine does not have, and why.
-DIFFERENT: tuple[tuple[str, str], ...] = ()
+_FEATURES = "The processor has NX, PAT, 1 GiB pages, RDRAND, and a TSC that needs no calibration and gives deadlines"
+#: Kernel messages, numbers replaced by #, that QEMU's machine with its default processor does not have, and why.
+DIFFERENT = (
+    (r"^ACPI: (RSDP|XSDT|FACP|DSDT|FACS|APIC|PM)|^rtc_cmos .* nvram|^PnPBIOS", "The board has ACPI tables of its own"),
+    (r"^DMI not present", "It has no SMBIOS tables"),
+    (r"^PCI: (Fatal|System does not)", "It has no PCI bus"),
+    (r"^Console: colour VGA", "It has a VGA in text mode"),
+    (r"^smpboot: CPU# ?: Intel|^Performance Events|^microcode|^intel_pstate", "The processor is a model of its own"),
+    (r"NX|W\+X|/PAT:|GB pages|GiB page|crng init|TSC deadline", _FEATURES),
+    (r"^clocksource", "QEMU's kernel tries clocks against real time, and may refuse one"),
+)
 
 
 def jobs(work: Path) -> list[Job]:
@@ -69,18 +77,14 @@ def _run(name: str, work: Path) -> list[Result]:
     command += ["-kernel", str(guest.kernel), "-initrd", str(image), "-append", guest.append]
     there = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=SECONDS, check=False)
     here = console([*guest.record_args, "--initrd", image], work / name)
-    return script_and_messages(guest.name, here, there.stdout.decode(errors="replace").replace("\r", ""))
-
-
-def script_and_messages(name: str, here: str, there: str) -> list[Result]:
-    """Both results of a kernel, from the console here and in QEMU."""
-    return [script_result(name, here, there), messages_result(name, here, there)]
+    text = there.stdout.decode(errors="replace").replace("\r", "")
+    return [script_result(name, here, text), messages_result(name, here, text)]
 
 
 def script_result(name: str, here: str, there: str) -> Result:
     """Whether the script printed the same on both."""
     ours, theirs = printed(here), printed(there)
-    different = [line for line in ours if line not in theirs] + [line for line in theirs if line not in ours]
+    different = [line for line in difflib.ndiff(theirs, ours) if line[:2] in ("- ", "+ ")]
     ended = END in here and "reboot: Power down" in here
     passed = ended and ours == theirs
     detail = f"boots, {len(ours)} lines, powers off" if ended else "does not come to its end"
@@ -112,4 +116,4 @@ def printed(text: str) -> list[str]:
 def messages(text: str) -> list[str]:
     """The kernel's messages, without times and numbers."""
     text = re.sub(r"^\[ *[0-9.]+\] ", "", text.partition(BEGIN)[2].partition(END)[0], flags=re.MULTILINE)
-    return [re.sub(r"(0x)?[0-9a-f]*[0-9][0-9a-f]*", "#", line) for line in text.splitlines() if line]
+    return [re.sub(r"-?(0x[0-9a-f]+|[0-9a-f]*[0-9][0-9a-f]*)", "#", line) for line in text.splitlines() if line]

@@ -176,7 +176,8 @@ for _name, _body in SHIFTS.items():
 
 
 def _double(op: str) -> Any:
-    """SHLD and SHRD of a with bits from b. In 16 bits a count above 16 goes round in b, as AMD processors do it."""
+    """SHLD and SHRD of a with bits from b. In 16 bits a count above 16 goes round in b and clears CF, SHLD's OF as well,
+    as AMD processors do it."""
     name = "fshl" if op == "shld" else "fshr"
 
     def run(e: Any, w: int, a: str, b: str, n: str) -> tuple[str, Any]:
@@ -192,10 +193,15 @@ def _double(op: str) -> Any:
 
         v = _wide(w)
         half, res = at(e.bin("sub", v, n, 1)), at(n)
-        if op == "shld":
+        if op == "shld" and w != 16:
             return res, lambda: set_lazy(e, CC_ADD, w, half, half, res)
         over = e.bin("lshr", 64, e.zext(w, e.bin("xor", w, half, res)), w - 1)
-        carry = e.bin("and", 64, e.zext(w, half), CF)
+        last = half if op == "shrd" else e.bin("lshr", w, half, w - 1)
+        carry = e.bin("and", 64, e.zext(w, last), CF)
+        if w == 16:
+            within = e.icmp("ule", 32, n, 16)
+            carry = e.select(within, 64, carry, 0)
+            over = e.select(within, 64, over, 0) if op == "shld" else over
         bits = any_of(e, carry, e.bin("shl", 64, over, 11), zsp(e, w, res))
         return res, lambda: set_bits(e, bits)
 
