@@ -41,7 +41,6 @@ start=$(now); sleep 2; took=$(($(now) - start)); [ $took -ge 199 -a $took -le 60
 [ $(date +%Y) -ge 2024 ] && echo "the clock is set"
 awk '/timer|LOC/ {{ n += $2 }} END {{ print (n > 100) ? "timer interrupts" : "no timer interrupts" }}' /proc/interrupts
 head -c 1000000 /dev/urandom | wc -c
-cat /proc/sys/kernel/tainted
 echo '{BEGIN}'; dmesg; echo '{END}'
 poweroff -f
 """
@@ -74,6 +73,7 @@ def _run(name: str, work: Path) -> list[Result]:
     image = work / f"{name}.initrd"
     first = guest.initrd.read_bytes()
     image.write_bytes(first + bytes(-len(first) % 4) + cpio.archive([cpio.program("init", SCRIPT.encode())]))
+    command += ["-icount", "shift=5,sleep=off"]  # guest time, however busy this machine is
     command += ["-kernel", str(guest.kernel), "-initrd", str(image), "-append", guest.append]
     there = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=SECONDS, check=False)
     here = console([*guest.record_args, "--initrd", image], work / name)

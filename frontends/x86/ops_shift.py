@@ -176,7 +176,7 @@ for _name, _body in SHIFTS.items():
 
 
 def _double(op: str) -> Any:
-    """SHLD and SHRD of a with bits from b. In 16 bits a count above 16 goes round in b and clears CF, SHLD's OF as well,
+    """SHLD and SHRD of a with bits from b. In 16 bits a count above 16 goes round in b and clears CF, SHLD's OF too,
     as AMD processors do it."""
     name = "fshl" if op == "shld" else "fshr"
 
