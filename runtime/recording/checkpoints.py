@@ -134,7 +134,9 @@ class CheckpointWriter:
         hashes = table[written].tobytes()
         self._table[written] = table[written]
         fresh = self._pages.new([hashes[at : at + 16] for at in range(0, len(hashes), 16)])
-        content = [(name, bytes(ram[(p := int(written[at]) * PAGE) : p + PAGE])) for name, at in fresh.items()]
+        rows = written[list(fresh.values())]
+        copied = memoryview(np.frombuffer(ram, np.uint8).reshape(-1, PAGE)[rows]).cast("B")
+        content = [(name, copied[at * PAGE : (at + 1) * PAGE]) for at, name in enumerate(fresh)]
         parent, changed = self._parent(icount, written)
         pages = changed.astype(np.int32)
         saved = Saved(icount, parent, events, run_ms, len(table), cpu, devices, pages.tobytes(),
@@ -148,8 +150,11 @@ class CheckpointWriter:
         written since; ``written``: those since the last one."""
         number, self._taken = self._taken, self._taken + 1
         last = number & (number - 1) if number else -1
+        changed = np.zeros(len(self._table), bool)
+        changed[written] = True
         while (top := self._ancestors[-1])[0] > last or top[1] not in {-1, *self._times}:  # some were thinned out
-            written = np.union1d(written, self._ancestors.pop()[2])
+            changed[self._ancestors.pop()[2]] = True
+        written = np.flatnonzero(changed)
         self._ancestors.append((number, icount, written))
         return top[1], written
 
@@ -166,7 +171,7 @@ class CheckpointWriter:
         finally:
             self._thread.shutdown()
 
-    def _write(self, saved: Saved, content: list[tuple[bytes, bytes]]) -> None:
+    def _write(self, saved: Saved, content: list[tuple[bytes, memoryview]]) -> None:
         self.bytes += self._pages.write(content)
         data = saved.encode()
         write_atomic(checkpoint_path(self._directory, saved.icount), data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ _MAGIC = b"JRPG"
 _HEADER = struct.Struct("<4sIIQ")  # magic, pages, compressed bytes, xxh3-64 of the first three and the hashes
 
 
-def pack_frame(pages: list[tuple[bytes, bytes]], level: int = 1) -> bytes:
+def pack_frame(pages: Sequence[tuple[bytes, bytes | memoryview]], level: int = 1) -> bytes:
     """One frame of a pack: header, hashes, compressed pages. ``pages`` are (hash, content)."""
     hashes = b"".join(name for name, _ in pages)
     body = zstandard.ZstdCompressor(level=level).compress(b"".join(content for _, content in pages))
@@ -153,14 +153,15 @@ class PageWriter:
 
     def new(self, names: Iterable[bytes]) -> dict[bytes, int]:
         """The first position of each hash that is not stored yet; from now on they count as stored."""
+        known, below = self._known, self._below
         fresh: dict[bytes, int] = {}
         for at, name in enumerate(names):
-            if name not in self._known and name not in self._below:
-                self._known.add(name)
+            if name not in known and name not in below:
                 fresh[name] = at
+                known.add(name)
         return fresh
 
-    def write(self, pages: list[tuple[bytes, bytes]]) -> int:
+    def write(self, pages: Sequence[tuple[bytes, bytes | memoryview]]) -> int:
         """Append a pack with ``pages`` (hash, content); returns its size in bytes."""
         if not pages:
             return 0

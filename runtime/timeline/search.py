@@ -46,8 +46,11 @@ class Worker:
     """A process with a replay of its own; see runtime.timeline.search_worker."""
 
     def __init__(self, path: Path, tier: str):
-        command = [sys.executable, "-m", "runtime.timeline.search_worker", str(path), tier]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        command = [sys.executable, "-P", "-m", "runtime.timeline.search_worker", str(path.resolve()), tier]
+        paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
+                                         start_new_session=True)  # fmt: skip
         #: The number of the segment it searches.
         self.task: int | None = None
         self.cancelled = False

@@ -59,9 +59,13 @@ def main() -> None:
     travel = Travel(Recording(Path(path)), tier=tier, dense=False)
     travel.interrupt = requests.more
     while (request := requests.next()) is not None:
-        if request:
+        if not request:
+            continue
+        try:
             target.write(message(answer(travel, request)))
             target.flush()
+        except BrokenPipeError:  # the session has ended meanwhile
+            os._exit(0)
     travel.close()
 
 
