@@ -26,8 +26,8 @@ from runtime.recording.recording import Recording
 from runtime.timeline.travel import Point, Travel
 
 MB = 1e6
-#: Where the breakpoint and the address of the searches are taken from: an instruction that early code runs.
-EARLY = 0.01
+#: Where the breakpoint and the address of the searches are taken from: an instruction that is run once.
+EARLY = 10
 NEVER = ["--checkpoint-every", "1000000"]
 STACK = {"x86_64": "rsp", "i386": "esp", "arm": "sp"}
 Row = tuple[str, float, str]
@@ -83,12 +83,12 @@ def searches(recording: Recording, seeks: int) -> Iterator[Row]:
         places = [draw.randrange(travel.end + 1) for _ in range(seeks)]
         times = [timed(lambda at=at: travel.seek(at)) for at in places]  # type: ignore[misc]
         yield from quantiles(times, "replay_seek to a random instruction", "at most 0.7", "at most 2")
-        travel.seek(int(travel.end * EARLY))
+        travel.seek(EARLY)
         early = travel.pc
         stack = make_target(travel.machine).read_register(STACK[recording.manifest["machine"]["arch"]])
     for what, point, floor in (
         ("reverse-continue to a breakpoint early on", Point("break", early), "at most 0.7"),
-        ("the last write to an address", Point("write", stack - 8, 8), "at most 2"),
+        ("the last write to an address", Point("write", (stack - 8) % 2**32, 8), "at most 2"),
     ):
         with closing(Travel(recording)) as travel:
             travel.seek(travel.end)

@@ -6,6 +6,7 @@ address is one; no block goes across such an offset. Code elsewhere runs as alwa
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ class Breakpoints:
         self._addresses: list[int] = []
         #: Page offsets at which blocks begin with a ``break`` cell; none goes across one.
         self.offsets: set[int] = set()
+        self._ordered: list[int] = []
         self._sorted = np.zeros(1, np.uint64)
         self._enabled = False
         self._watched = 0
@@ -62,6 +64,7 @@ class Breakpoints:
         elif fresh:
             self.offsets |= fresh
             self._engine.cut_blocks(fresh)
+        self._ordered = sorted(self.offsets)
         self.enable(self._enabled)
 
     def enable(self, on: bool) -> None:
@@ -135,6 +138,10 @@ class Breakpoints:
     def first_cut(self, head: int, count: int, start: int) -> int:
         """Instructions of a block (its cells from index ``head`` on, its code at page offset ``start``) that go before
         the first break offset within it, or 0 where there is none."""
+        length = int(self._engine.cells["patch"][head])
+        first = bisect_right(self._ordered, start)
+        if first == len(self._ordered) or self._ordered[first] >= start + length:
+            return 0
         cells = self._engine.cells[head + 1 : head + count]
         at = cells["off"].astype(np.int64) + start
         inside = np.isin(at, list(self.offsets)) & (cells["off"] != 0)

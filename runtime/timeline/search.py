@@ -107,15 +107,13 @@ class Search:
     def last_hit(self, parts: list[tuple[int, int]], first: Callable[[int, int], Hit | None]) -> Hit | None:
         """The last hit in any of ``parts`` (as :func:`segments` gives them). The first of them is searched here, by
         ``first(begin, end)``. Interrupted when the session's motion is to end."""
-        hunt = _Hunt(self._travel, self._workers, parts)
-        if (hit := hunt.near(first)) is not None or len(parts) == 1:
-            return hit
         begin, end = parts[-1][0], parts[0][1]
         recorded = [at for at in self._travel.recording.checkpoints.icounts if begin <= at < end]
         if len(recorded) >= MANY or end - begin >= LONG:
             while len(self._workers) < self._jobs - 1:
                 self._workers.append(Worker(self._travel.recording.given, self._tier))
-        return hunt.far()
+        hunt = _Hunt(self._travel, self._workers, parts)
+        return hunt.near(first) or (hunt.far() if len(parts) > 1 else None)
 
 
 class _Hunt:
