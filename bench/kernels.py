@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
-import subprocess
 from functools import partial
 from pathlib import Path
 
+import verdict
 from measure import qemu
-from verdict import FAIL, PASS, SECONDS, Job, Missing, Result, console
+from verdict import FAIL, PASS, Job, Missing, Result, console
 
 from runtime.guests import GuestError, cpio, debian, fetch
 
@@ -73,12 +73,12 @@ def _run(name: str, work: Path) -> list[Result]:
     image = work / f"{name}.initrd"
     first = guest.initrd.read_bytes()
     image.write_bytes(first + bytes(-len(first) % 4) + cpio.archive([cpio.program("init", SCRIPT.encode())]))
+    command[command.index("stdio")] = f"file:{work / f'{name}-qemu' / 'console'}"
     command += ["-icount", "shift=5,sleep=off"]  # guest time, however busy this machine is
     command += ["-kernel", str(guest.kernel), "-initrd", str(image), "-append", guest.append]
-    there = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=SECONDS, check=False)
+    there = verdict.printed(command, work / f"{name}-qemu")
     here = console([*guest.record_args, "--initrd", image], work / name)
-    text = there.stdout.decode(errors="replace").replace("\r", "")
-    return [script_result(name, here, text), messages_result(name, here, text)]
+    return [script_result(name, here, there), messages_result(name, here, there)]
 
 
 def script_result(name: str, here: str, there: str) -> Result:

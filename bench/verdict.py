@@ -40,9 +40,14 @@ Job = Callable[[], list[Result]]
 
 def console(arguments: list[object], folder: Path) -> str:
     """Run a machine of this checkout to its end, in ``folder``, which is new; what its serial port printed."""
+    serial = f"file:{folder / 'console'}"
+    return printed([sys.executable, "-m", "jitrr", "run", *map(str, arguments), "--serial", serial], folder)
+
+
+def printed(command: list[str], folder: Path) -> str:
+    """Run a machine whose serial port is the file ``console`` in ``folder``, which is new; what it printed."""
     folder.mkdir()
     output = folder / "console"
-    command = [sys.executable, "-m", "jitrr", "run", *map(str, arguments), "--serial", f"file:{output}"]
     with contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False)
     return output.read_text(errors="replace").replace("\r", "") if output.exists() else ""
