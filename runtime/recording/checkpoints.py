@@ -134,8 +134,8 @@ class CheckpointWriter:
         hashes = table[written].tobytes()
         self._table[written] = table[written]
         fresh = self._pages.new([hashes[at : at + 16] for at in range(0, len(hashes), 16)])
-        rows = written[list(fresh.values())]
-        copied = memoryview(np.frombuffer(ram, np.uint8).reshape(-1, PAGE)[rows]).cast("B")
+        rows = written[np.fromiter(fresh.values(), np.int64)]
+        copied = np.frombuffer(ram, np.uint8).reshape(-1, PAGE)[rows].reshape(-1).data
         content = [(name, copied[at * PAGE : (at + 1) * PAGE]) for at, name in enumerate(fresh)]
         parent, changed = self._parent(icount, written)
         pages = changed.astype(np.int32)
