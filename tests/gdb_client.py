@@ -109,9 +109,9 @@ class Served:
 
     def _serve(self) -> None:
         self.subject = self._make()
-        server = Server((LOOPBACK, self.port), self._over.is_set)
+        server = Server((LOOPBACK, self.port))
         self._ready.set()
-        server.serve(self.subject, lambda line: f"monitor: {line}")
+        server.serve(self.subject, lambda line: f"monitor: {line}", self._over.is_set)
         server.close()
 
     def client(self) -> Client:

@@ -46,6 +46,8 @@ RUN_OPTIONS = [
     click.option("--input-script", type=_FILE, metavar="F", help="Input at given icounts or after given output."),
     click.option("--monitor", metavar="[qmp:]stdio|PORT|unix:PATH", multiple=True,
                  help="Commands for the machine while it runs; see docs/monitor.md."),
+    click.option("--gdb", metavar="[HOST:]PORT",
+                 help="Wait for gdb there before the first instruction; without a host, on this machine only."),
     click.option("--max-icount", type=click.IntRange(min=0), metavar="N", help="Stop after N instructions."),
     click.option("--timeout", type=click.FloatRange(min=0), metavar="S", help="Stop after S seconds."),
     click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True,
@@ -114,18 +116,19 @@ def limits(options: dict[str, Any]) -> Limits:
 
 def outside(options: dict[str, Any]) -> Outside:
     """Console and scripted input as asked for."""
+    from jitrr.cli.debugger import live_debugger
     from runtime.borders.console import ConsoleOutput, standard_input
     from runtime.borders.script import Script
     from runtime.timeline.record import Outside
 
     script = Script.load(options["input_script"]) if options["input_script"] is not None else None
-    serial, visitor = options["serial"], _visitor(options)
+    serial, visitor, debugger = options["serial"], _visitor(options), live_debugger(options["gdb"])
     if serial == "stdio":
-        return Outside(ConsoleOutput(1), standard_input(), script, visitor)
+        return Outside(ConsoleOutput(1), standard_input(), script, visitor, debugger)
     if serial.startswith("file:") and len(serial) > 5:
-        return Outside(ConsoleOutput.file(Path(serial[5:])), None, script, visitor)
+        return Outside(ConsoleOutput.file(Path(serial[5:])), None, script, visitor, debugger)
     if serial == "none":
-        return Outside(None, None, script, visitor)
+        return Outside(None, None, script, visitor, debugger)
     raise Failure(f"--serial is stdio, file:F or none, not {serial!r}")
 
 

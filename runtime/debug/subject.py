@@ -16,14 +16,16 @@ class Subject(Protocol):
     machine: Any
     #: Whether it stands still while there is no client.
     waits: bool
-    #: Whether the machine has ended, and nothing can be asked any more.
-    over: bool
     #: Asked every few ms of wall time during a motion; True ends it.
     interrupt: Callable[[], bool]
 
     @property
     def icount(self) -> int:
         """Where it is."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the machine has ended, and nothing can be asked any more."""
 
     @property
     def points(self) -> tuple[Point, ...]:

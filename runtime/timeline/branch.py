@@ -34,7 +34,7 @@ def branch(recording: Recording, at: int, path: Path, outside: Outside, limits: 
         replay = Replay(recording, tier=tier, verify=False, progress=progress, factory=factory)
         with closing(replay):
             replay.seek(at)
-            return leave(replay, path, outside, limits, pace or Pace(), progress).run()
+            return leave(replay, path, outside, limits, pace or Pace(), progress, outside.watch(limits)).run(outside)
     finally:
         outside.close()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from runtime.borders.console import ConsoleInput, ConsoleOutput
 from runtime.borders.live import LiveBorder, Recorder, Visitor
@@ -21,6 +21,43 @@ from runtime.timeline.build import Factory, build
 from runtime.timeline.progress import Progress
 from runtime.timeline.watch import Limits, Watch
 
+#: Run to an icount at the latest; the second is why the run is to end although the machine goes on, or "".
+Advance = Callable[[int], tuple[Stop, str]]
+#: What an :data:`Advance` says when a debugger has asked it to come back.
+ASKED = "asked"
+
+
+class Debugger(Protocol):
+    """Decides how far a live machine goes."""
+
+    def attach(self, machine: Any, border: LiveBorder, path: Path | None) -> None:
+        """The machine is there, recorded in ``path`` if anywhere."""
+
+    def asked(self) -> bool:
+        """Asked every few ms while the machine runs; True: come back (ASKED)."""
+
+    def drive(self, advance: Advance, limit: int, ended: Callable[[], str | None]) -> tuple[Stop, str]:
+        """Run the machine to its end, to ``limit``, or until ``ended`` says why; returns as an :data:`Advance`."""
+
+    def close(self) -> None:
+        """It is over."""
+
+
+class _Debugged(Watch):
+    """Comes back when the debugger asks, too."""
+
+    def __init__(self, limits: Limits, debugger: Debugger):
+        super().__init__(limits)
+        self._debugger = debugger
+
+    def reason(self) -> str | None:
+        """The program's own reasons go first."""
+        return super().reason() or (ASKED if self._debugger.asked() else None)
+
+    def ended(self) -> str | None:
+        """Why the program is to end."""
+        return super().reason()
+
 
 @dataclass(frozen=True)
 class Outside:
@@ -30,16 +67,29 @@ class Outside:
     terminal: ConsoleInput | None = None
     script: Script | None = None
     visitor: Visitor | None = None
+    debugger: Debugger | None = None
 
     def receive(self, machine: Any, border: LiveBorder, path: Path | None = None) -> None:
-        """Let the visitor, if there is one, to a machine that is recorded in ``path`` if anywhere."""
+        """Let the visitor and the debugger, if there are any, to a machine that is recorded in ``path`` if anywhere."""
+        if self.debugger is not None:
+            self.debugger.attach(machine, border, path)
         if self.visitor is not None:
             border.visitor = self.visitor
             self.visitor.attach(machine, border, path)
 
+    def run(self, advance: Advance, limit: int, watch: Watch) -> tuple[Stop, str]:
+        """All of a run: as the debugger wants it, or at once."""
+        if self.debugger is None or not isinstance(watch, _Debugged):
+            return advance(limit)
+        return self.debugger.drive(advance, limit, watch.ended)
+
+    def watch(self, limits: Limits) -> Watch:
+        """Says when a run comes back."""
+        return Watch(limits) if self.debugger is None else _Debugged(limits, self.debugger)
+
     def close(self) -> None:
         """Show what is left, give the terminal back."""
-        for end in (self.console, self.terminal, self.visitor):
+        for end in (self.console, self.terminal, self.visitor, self.debugger):
             if end is not None:
                 end.close()
 
@@ -77,14 +127,16 @@ def run(config: MachineConfig, outside: Outside, limits: Limits | None = None, *
         machine = build(config, border, factory)
         outside.receive(machine, border)
         with closing(machine):
-            return run_on(machine, border, limits, progress)
+            return run_on(machine, border, limits, progress, outside)
     finally:
         outside.close()
 
 
-def run_on(machine: Machine, border: LiveBorder, limits: Limits, progress: Progress | None = None) -> Outcome:
+def run_on(machine: Machine, border: LiveBorder, limits: Limits, progress: Progress | None = None,
+           outside: Outside | None = None) -> Outcome:  # fmt: skip
     """Run a machine behind ``border`` from where it is, without recording."""
-    with Watch(limits) as watch:
+    outside = outside or Outside()
+    with outside.watch(limits) as watch:
 
         def poll(icount: int) -> bool:
             if progress:
@@ -92,9 +144,14 @@ def run_on(machine: Machine, border: LiveBorder, limits: Limits, progress: Progr
             return watch.reason() is not None
 
         border.on_poll, border.on_hold = poll, lambda: watch.reason() is not None
+
+        def advance(icount: int) -> tuple[Stop, str]:
+            stop = machine.run_to(icount)
+            return stop, (watch.reason() or border.leave) if stop.reason is StopReason.INTERRUPTED else ""
+
         start = time.monotonic()
-        stop, reason = _run_once(machine, limits)
-        reason = reason or watch.reason() or border.leave
+        stop, reason = outside.run(advance, _limit(limits), watch)
+        reason = reason or _reason(stop)
     border.ended(reason)
     return Outcome(stop.icount, reason, stop.message, time.monotonic() - start)
 
@@ -115,7 +172,8 @@ def record(path: Path, config: MachineConfig, outside: Outside, limits: Limits |
             raise
         outside.receive(machine, border, path)
         with closing(machine):
-            return Recorded(writer, machine, border, limits or Limits(), pace, progress).run()
+            limits = limits or Limits()
+            return Recorded(writer, machine, border, limits, pace, progress, watch=outside.watch(limits)).run(outside)
     finally:
         outside.close()
 
@@ -136,12 +194,12 @@ class Recorded:
         self._next_digest = self._next_checkpoint = 0.0
         self._reached, self._noted = 0, -1
 
-    def run(self) -> Outcome:
+    def run(self, outside: Outside | None = None) -> Outcome:
         """All of it: from here to the machine's end, a limit, or until somebody wants it ended."""
         with self._watch:
             self.begin()
-            stop, reason = self.advance(FOREVER if self._limits.max_icount is None else self._limits.max_icount)
-        reason = reason or ("max-icount" if stop.reason is StopReason.REACHED else stop.reason.value)
+            stop, reason = (outside or Outside()).run(self.advance, _limit(self._limits), self._watch)
+        reason = reason or _reason(stop)
         self.end(stop, reason, whole=stop.reason is not StopReason.CRASHED)
         self.border.ended(reason)
         return Outcome(stop.icount, reason, stop.message, time.monotonic() - self._start)
@@ -240,10 +298,10 @@ class Recorded:
         return RecordingError(f"cannot write {what}; the recording is good up to instruction {self._reached}")
 
 
-def _run_once(machine: Machine, limits: Limits) -> tuple[Stop, str]:
-    """Run until something happens; the second is why the run is over, "" when it was only interrupted."""
-    target = FOREVER if limits.max_icount is None else limits.max_icount
-    stop = machine.run_to(target)
-    if stop.reason is StopReason.INTERRUPTED:
-        return stop, ""
-    return stop, "max-icount" if stop.reason is StopReason.REACHED else stop.reason.value
+def _limit(limits: Limits) -> int:
+    return FOREVER if limits.max_icount is None else limits.max_icount
+
+
+def _reason(stop: Stop) -> str:
+    """Why a run is over that nobody has ended."""
+    return "max-icount" if stop.reason is StopReason.REACHED else stop.reason.value

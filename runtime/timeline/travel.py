@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jitrr.engine.breakpoints import TooManyWatches
-from jitrr.engine.constants import DEBUG_WATCHES, WATCHES
 from runtime.borders.console import ConsoleOutput
 from runtime.machine import BoardMachine
 from runtime.machine_api import FOREVER, Stop, StopReason
 from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.build import Factory
+from runtime.timeline.points import Hit, Point, PointTable
 from runtime.timeline.replay import Replay
 from runtime.timeline.search import Search, segments
 from runtime.timeline.watch import Interrupted, Watch
@@ -30,27 +29,8 @@ if TYPE_CHECKING:
     from runtime.timeline.live import Live
     from runtime.timeline.record import Outside, Pace
 
-_PHYSICAL = WATCHES - DEBUG_WATCHES  # where Stop.watches goes on with those of physical addresses
 #: Hits in a piece of the way, after which only its end is looked at more closely; and the length of that, at first.
 _MANY = 256
-KINDS = ("break", "write", "read", "access")
-
-
-@dataclass(frozen=True, order=True)
-class Point:
-    """Where to stop: ``kind`` is "break" (before the instruction at ``address``), or "write", "read", "access" (by the
-    guest, of any of ``size`` bytes). Addresses are linear; with ``physical`` (only "write") physical."""
-
-    kind: str
-    address: int
-    size: int = 1
-    physical: bool = False
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS or self.size < 1:
-            raise ValueError(f"{self} is no point: a kind is one of {', '.join(KINDS)}, a size 1 or more")
-        if self.physical and self.kind != "write":
-            raise ValueError("a physical address can be watched for writes only")
 
 
 @dataclass(frozen=True)
@@ -64,15 +44,6 @@ class Arrival:
     point: Point | None = None
     address: int = 0
     message: str = ""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A hit of a point seen on the way: stopping there going backward means being at ``icount``."""
-
-    icount: int
-    point: Point
-    address: int
 
 
 class Ended(Exception):
@@ -118,7 +89,7 @@ class Travel:
         machine = self.replay.machine
         assert isinstance(machine, BoardMachine)
         self.machine = machine
-        self.points: tuple[Point, ...] = ()
+        self._table = PointTable(machine)
         #: Instruction counts at which runs end as well.
         self.stops: set[int] = set()
         #: The machine when it has left the recording.
@@ -180,32 +151,18 @@ class Travel:
             raise RecordingError("the machine has left the recording and runs live: there is no going back")
 
     # -- points -------------------------------------------------------------------------------------------------------
-    def set_points(self, points: Iterable[Point]) -> None:
-        """Where :meth:`run` and :meth:`run_back` stop from now on. ValueError or TooManyWatches leave it as it was."""
-        before, wanted = self.points, tuple(dict.fromkeys(points))
-        try:
-            self._install(wanted)
-        except (ValueError, TooManyWatches):
-            self._install(before)
-            raise
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Where :meth:`run` and :meth:`run_back` stop."""
+        return self._table.points
 
-    def _install(self, points: tuple[Point, ...]) -> None:
-        breakpoints = self.machine.engine.breakpoints
-        self.points = points
-        self._linear = [p for p in points if p.kind != "break" and not p.physical]
-        self._physical = [p for p in points if p.physical]
-        self._breaks = {p.address: p for p in points if p.kind == "break"}
-        breakpoints.watch((p.address, p.size, p.kind) for p in self._linear)
-        breakpoints.watch_physical((p.address, p.size) for p in self._physical)
-        breakpoints.set(self._breaks)
+    def set_points(self, points: Iterable[Point]) -> None:
+        """Where they stop from now on. ValueError or TooManyWatches leave it as it was."""
+        self._table.set(points)
 
     def _hit(self, stop: Stop) -> Hit:
         """What a stop of the machine is."""
-        if stop.reason is StopReason.BREAKPOINT:
-            return Hit(stop.icount, self._breaks[self.pc], self.pc)
-        number = (stop.watches & -stop.watches).bit_length() - 1
-        point = self._linear[number] if number < _PHYSICAL else self._physical[number - _PHYSICAL]
-        return Hit(stop.icount - 1, point, stop.address)
+        return self._table.hit(stop)
 
     # -- motions ------------------------------------------------------------------------------------------------------
     def seek(self, icount: int) -> Arrival:

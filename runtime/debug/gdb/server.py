@@ -104,11 +104,10 @@ class Connection:
 
 
 class Server:
-    """Listens at an address (``host``, ``port``). AddressError when it cannot. ``ended``: asked while nothing moves;
-    whether the program is to end."""
+    """Listens at an address (``host``, ``port``). AddressError when it cannot."""
 
-    def __init__(self, address: tuple[str, int], ended: Callable[[], bool] = lambda: False):
-        self._ended = ended
+    def __init__(self, address: tuple[str, int]):
+        self._ended: Callable[[], bool] = lambda: False
         host, port = address
         try:
             family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -120,10 +119,10 @@ class Server:
         """Stop listening."""
         self._listener.close()
 
-    def serve(self, subject: Subject, monitor: Callable[[str], str] | None = None) -> None:
+    def serve(self, subject: Subject, monitor: Callable[[str], str] | None, ended: Callable[[], bool]) -> None:
         """Serve one client after the other until one ends the machine (``kill``), it ends by itself, or the program is
-        to end. A live machine goes on while nobody is connected."""
-        first = True
+        to end: ``ended``, asked while nothing moves. A live machine goes on when a client has left."""
+        self._ended, first = ended, True
         while not self._ended() and not subject.over:
             stream = self._accepted(_IDLE if subject.waits or first else 0)
             if stream is None:
@@ -160,7 +159,7 @@ class Server:
 
         session = Session(subject, monitor, tell)
         subject.interrupt = lambda: self._asked(connection)
-        while not self._ended():
+        while not (self._ended() or subject.over):
             packet = connection.packet(_IDLE)
             self._turn_away(connection)
             if packet is None or packet == INTERRUPT:  # it stands still already

@@ -1,0 +1,140 @@
+"""gdb over a machine that runs live: it goes forward only, and when nobody is connected it just runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from runtime.debug.gdb.server import Server
+from runtime.debug.monitor.live import Live
+from runtime.debug.monitor.monitor import Monitor
+from runtime.debug.target import make_target
+from runtime.machine_api import FOREVER, Stop, StopReason
+from runtime.recording.errors import RecordingError
+from runtime.timeline.points import Point, PointTable
+from runtime.timeline.record import ASKED, Advance
+from runtime.timeline.travel import Arrival
+
+
+class LiveSubject:
+    """A live machine, as far as ``advance`` lets it go; ``path``: where it is recorded, if it is."""
+
+    reversible = waits = False
+
+    def __init__(self, machine: Any, advance: Advance, limit: int, path: Path | None):
+        self.machine, self.target = machine, make_target(machine)
+        self.interrupt: Callable[[], bool] = lambda: False
+        self._advance, self._limit = advance, limit
+        self._table = PointTable(machine)
+        #: How it ended: as ``advance`` says it.
+        self.outcome: tuple[Stop, str] | None = None
+        self._crashed: tuple[Stop, str] | None = None
+        self.refusal = ""
+        if path is not None:
+            self.refusal = f"this is recorded in {path}: what is written from here would not be in it"
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self.outcome is not None
+
+    @property
+    def icount(self) -> int:
+        """Where it is."""
+        return int(self.machine.icount)
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Where motions stop."""
+        return self._table.points
+
+    def set_points(self, points: Iterable[Point]) -> None:
+        """These and no others from now on."""
+        self._table.set(points)
+
+    def run(self, until: int | None = None) -> Arrival:
+        """Forward to the next point, to ``until``, or to the end."""
+        self.machine.stop_at_points(True)
+        self.machine.engine.breakpoints.pass_here()
+        return self._moved(FOREVER if until is None else until)
+
+    def step(self) -> Arrival:
+        """One instruction, or the time in which the processor is halted and the first instruction after it."""
+        machine = self.machine
+        since, halted = machine.halted_at, machine.halted
+        arrival = self._moved(self.icount + 1)
+        while halted and machine.halted and machine.halted_at == since and arrival.why == "reached":
+            known = (machine.clock.next_deadline(), machine.border.next_event())
+            wakes = min((at for at in known if at is not None and at > self.icount), default=self.icount)
+            arrival = self._moved(wakes + 1)
+        return arrival
+
+    def back(self) -> Arrival:
+        """RecordingError: it cannot."""
+        raise RecordingError("this machine runs live: there is no going back, but in a replay of a recording")
+
+    def run_back(self, until: int = 0) -> Arrival:
+        """RecordingError: it cannot."""
+        return self.back()
+
+    def seek(self, place: str) -> Arrival:
+        """RecordingError: it cannot."""
+        return self.back()
+
+    def _moved(self, goal: int) -> Arrival:
+        if self._crashed is not None:  # it was shown as it crashed; now it is over
+            self.outcome = self._crashed
+            return Arrival(self.icount, "power-off")
+        try:
+            stop, reason = self._advance(min(goal, self._limit))
+        finally:
+            self.machine.stop_at_points(False)
+            self.machine.engine.breakpoints.pass_none()
+        return self._arrived(stop, reason)
+
+    def _arrived(self, stop: Stop, reason: str) -> Arrival:
+        if reason == ASKED:
+            return Arrival(stop.icount, "interrupted")
+        limited = stop.reason is StopReason.REACHED and stop.icount == self._limit
+        if reason or limited or stop.reason is StopReason.POWER_OFF:
+            self.outcome = stop, reason
+            why = reason or ("max-icount" if limited else stop.reason.value)
+            return Arrival(stop.icount, "power-off", message=f"the run is over: {why}")
+        if stop.reason is StopReason.CRASHED:
+            self._crashed = stop, reason
+            return Arrival(stop.icount, "crashed", message=f"the guest crashed: {stop.message}")
+        if stop.reason is StopReason.REACHED:
+            return Arrival(stop.icount, "reached")
+        hit = self._table.hit(stop)
+        return Arrival(stop.icount, "break" if hit.point.kind == "break" else "watch", hit.point, hit.address)
+
+
+class LiveDebugger:
+    """``--gdb`` of ``run`` and ``record`` (runtime.timeline.record.Debugger). ``announce`` is called when the machine
+    stands at its first instruction and waits."""
+
+    def __init__(self, server: Server, announce: Callable[[str], None]):
+        self._server, self._announce = server, announce
+        self._subject: LiveSubject | None = None
+        self._monitor: Callable[[str], str] | None = None
+
+    def attach(self, machine: Any, border: Any, path: Path | None) -> None:
+        """The machine is there."""
+        self._machine, self._path = machine, path
+        self._monitor = Monitor(None, make_target(machine), Live(machine, border, path)).execute
+
+    def asked(self) -> bool:
+        """Whether the client wants the machine to stop."""
+        return self._subject is not None and self._subject.interrupt()
+
+    def drive(self, advance: Advance, limit: int, ended: Callable[[], str | None]) -> tuple[Stop, str]:
+        """Run the machine as clients want it."""
+        self._subject = subject = LiveSubject(self._machine, advance, limit, self._path)
+        self._announce(subject.target.arch)
+        self._server.serve(subject, self._monitor, lambda: ended() is not None)
+        return subject.outcome or (Stop(StopReason.INTERRUPTED, subject.icount), ended() or "left")
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._server.close()
