@@ -13,6 +13,7 @@ import inspect
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -43,10 +44,27 @@ class Pattern:
 
     def extract(self, word: int) -> Fields:
         """The fields of an instruction that matches."""
-        return {
-            name: sum((word >> position & 1) << place for position, place in places)
-            for name, places in self.fields.items()
-        }
+        found = {}
+        for name, runs in self._runs:
+            value = 0
+            for position, mask, place in runs:
+                value |= (word >> position & mask) << place
+            found[name] = value
+        return found
+
+    @cached_property
+    def _runs(self) -> list[tuple[str, list[tuple[int, int, int]]]]:
+        """The fields by what is side by side in them: (lowest position, mask, place in the field)."""
+        found = []
+        for name, places in self.fields.items():
+            runs: list[tuple[int, int, int]] = []
+            for position, place in reversed(places):
+                if runs and position == runs[-1][0] + runs[-1][1].bit_length():
+                    runs[-1] = (runs[-1][0], runs[-1][1] << 1 | 1, runs[-1][2])
+                else:
+                    runs.append((position, 1, place))
+            found.append((name, runs))
+        return found
 
     def matches(self, word: int) -> bool:
         """Whether it is this encoding; an A32 condition of 1111 is another instruction, and so is what ``see`` says."""
