@@ -251,17 +251,16 @@ class Tier:
         if self.samples[head] != SAMPLES or self._is_stale(head):
             return
         former = Former(self, head, pc, LARGE)
-        if former.find(pc) == head and not self._put_cached(self.body(head), head, pc, LARGE):
+        if former.find(pc) == head and not self._put_cached(head, pc, LARGE):
             self._ask_for(former.form())
 
     def _from_cache(self, head: int, pc: int) -> bool:
         """Put a region in place that an earlier run compiled for this block."""
-        body = self.body(head)
-        return self._put_cached(body, head, pc, LARGE) or self._put_cached(body, head, pc, SMALL)
+        return self._put_cached(head, pc, LARGE) or self._put_cached(head, pc, SMALL)
 
-    def _put_cached(self, body: Body, head: int, pc: int, limits: tuple[int, int]) -> bool:
+    def _put_cached(self, head: int, pc: int, limits: tuple[int, int]) -> bool:
         """... if all its blocks are the same here."""
-        name = self._name(body, head, pc, limits)
+        name = self._name(self.body(head), head, pc, limits)
         data = cache.load(name) if name in self.stored else None
         if data is None:
             return False
