@@ -124,7 +124,7 @@ def test_input_script_and_limits(jitrr, toy_args, tmp_path):
 
 def test_branch(jitrr, recorded, tmp_path):
     script = tmp_path / "script"
-    script.write_text('at 60000 serial "hello"\n')
+    script.write_text('at +9999 serial "hello"\n')
     new = tmp_path / "b.jrr"
     result = jitrr("branch", recorded, "--at", 50_001, "-o", new, "--input-script", script, "--max-icount", 70_000)
     assert result.code == 0 and "recorded 19,999 instructions" in result.err, result.err
@@ -132,6 +132,8 @@ def test_branch(jitrr, recorded, tmp_path):
     info = json.loads(jitrr("info", new, "--json").out)
     assert (info["icount"], info["begin"]) == (70_000, 0)
     assert (info["parent"]["path"], info["parent"]["icount"]) == ("a.jrr", 50_001)
+    assert any((event["icount"], event["data"]) == (60_000, b"hello".hex())
+               for event in map(json.loads, jitrr("log", new, "--json").out.splitlines()))  # fmt: skip
     assert "as a branch of a.jrr, which it left at instruction 50,001" in jitrr("info", new).out
     assert jitrr("verify", new).code == 0
     assert jitrr("replay", new).out.startswith("0\r\n1000\r\n")

@@ -42,6 +42,7 @@ def command(recording: Path, at: str, output: Path, checkpoint_every: float, che
         left = resolve(opened, at)
         pace = Pace(checkpoint=checkpoint_every, budget=parse_size(checkpoint_budget))
         shown = progress("recording", options)
-        outcome = branch(opened, left, output, outside(options), limits(options), tier=tier, pace=pace, progress=shown)
+        there = outside(options, left)
+        outcome = branch(opened, left, output, there, limits(options), tier=tier, pace=pace, progress=shown)
         shown.done()
     return report(f"left {recording} at instruction {left:,}, recorded", outcome, left)

@@ -114,14 +114,14 @@ def limits(options: dict[str, Any]) -> Limits:
     return Limits(options["max_icount"], options["timeout"])
 
 
-def outside(options: dict[str, Any]) -> Outside:
-    """Console and scripted input as asked for."""
+def outside(options: dict[str, Any], begin: int = 0) -> Outside:
+    """Console and scripted input as asked for, of a run that begins at ``begin``."""
     from jitrr.cli.debugger import live_debugger
     from runtime.borders.console import ConsoleOutput, standard_input
     from runtime.borders.script import Script
     from runtime.timeline.record import Outside
 
-    script = Script.load(options["input_script"]) if options["input_script"] is not None else None
+    script = Script.load(options["input_script"], begin) if options["input_script"] is not None else None
     serial, visitor, debugger = options["serial"], _visitor(options), live_debugger(options["gdb"])
     if serial == "stdio":
         return Outside(ConsoleOutput(1), standard_input(), script, visitor, debugger)

@@ -3,6 +3,7 @@
 A script is a text file, one step a line; ``#`` begins a comment::
 
     at 1_000_000 serial "ls\\n"             # exactly at this instruction count
+    at +500 serial "ls\\n"                  # so many instructions after the run began: after a branch left, say
     after "login: " keyboard "root\\n"      # when the console has printed this
     after "# " +500000 serial "reboot\\n"   # ... and that many instructions later
     after "done" stop                       # end the run
@@ -65,10 +66,10 @@ class Script:
                 self._schedule(step.icount, step)
 
     @classmethod
-    def load(cls, path: Path) -> Script:
-        """Read a script; ConfigError names the line that is wrong."""
+    def load(cls, path: Path, begin: int = 0) -> Script:
+        """Read a script for a run that begins at ``begin``; ConfigError names the line that is wrong."""
         try:
-            return cls(parse_script(path.read_text(), str(path)))
+            return cls(parse_script(path.read_text(), str(path), begin))
         except OSError as error:
             raise ConfigError(f"cannot read the input script {path}: {error.strerror}") from error
         except UnicodeDecodeError:
@@ -109,13 +110,13 @@ class Script:
             self.add(icount + number * KEY_INTERVAL, step.channel, part)
 
 
-def parse_script(text: str, name: str = "script") -> list[Step]:
-    """The steps of a script; ConfigError names file, line and what is wrong."""
+def parse_script(text: str, name: str = "script", begin: int = 0) -> list[Step]:
+    """The steps of a script for a run that begins at ``begin``; ConfigError names file, line and what is wrong."""
     steps = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
             if tokens := _tokens(line):
-                steps.append(_step(tokens))
+                steps.append(_step(tokens, begin))
         except (ConfigError, ValueError) as error:
             raise ConfigError(f"{name}:{number}: {error}") from None
     return steps
@@ -134,10 +135,11 @@ def _tokens(line: str) -> list[str]:
     return tokens
 
 
-def _step(tokens: list[str]) -> Step:
+def _step(tokens: list[str], begin: int) -> Step:
     when, *rest = tokens
     if when == "at" and len(rest) >= 2:
-        return Step(_count(rest[0]), b"", *_action(rest[1:]))
+        icount = begin + _count(rest[0][1:]) if rest[0].startswith("+") else _count(rest[0])
+        return Step(icount, b"", *_action(rest[1:]))
     if when == "after" and len(rest) >= 2:
         delayed = rest[1].startswith("+")
         delay = _count(rest[1][1:]) if delayed else AFTER_DELAY
