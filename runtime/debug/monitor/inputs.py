@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: How long keys are held unless said otherwise, in virtual milliseconds.
 HOLD = 100
-_MOST_KEYS = 16
+_MOST_KEYS, _LONGEST_HOLD = 16, 60_000
 
 
 def _live(monitor: Monitor) -> Live:
@@ -68,6 +68,8 @@ def sendkey(monitor: Monitor, keys: str, hold: str = str(HOLD)) -> str:
 
 def press_keys(monitor: Monitor, names: list[str], hold: int) -> None:
     """Press keys in this order, and release them in the opposite one ``hold`` virtual ms later. MonitorError."""
+    if hold > _LONGEST_HOLD:
+        raise MonitorError(f"keys are held for at most {_LONGEST_HOLD} ms")
     numbers = []
     for name in names:
         if (number := key_number(name)) is None:
@@ -76,8 +78,7 @@ def press_keys(monitor: Monitor, names: list[str], hold: int) -> None:
     if len(numbers) > _MOST_KEYS:
         raise MonitorError(f"at most {_MOST_KEYS} keys at once")
     released = bytes(number | 0x80 for number in reversed(numbers))
-    _live(monitor).send("keyboard", bytes(numbers))
-    _live(monitor).send("keyboard", released, after_ns=hold * 1_000_000)
+    _live(monitor).press(bytes(numbers), released, hold * 1_000_000)
 
 
 @command("mouse_move DX DY [DZ]", "move the mouse: right, down, and its wheel", LIVE)

@@ -22,10 +22,19 @@ class Live:
         self.stopped = False
         #: Mouse buttons held, as the border counts them.
         self.buttons = 0
+        self._keys_free = 0
 
-    def send(self, channel: str, data: bytes, after_ns: int = 0) -> None:
-        """Input for a device, now or after some virtual time; recorded when it is delivered."""
-        self._border.inject(channel, data, self._machine.icount + (after_ns >> self._machine.config.shift))
+    def send(self, channel: str, data: bytes) -> None:
+        """Input for a device, now; recorded when it is delivered."""
+        self._border.inject(channel, data, self._machine.icount)
+
+    def press(self, pressed: bytes, released: bytes, hold_ns: int) -> None:
+        """Keys go down, and ``hold_ns`` of virtual time later up; those of the next call as much later at the earliest."""
+        hold = hold_ns >> self._machine.config.shift
+        start = max(self._machine.icount, self._keys_free)
+        self._border.inject("keyboard", pressed, start)
+        self._border.inject("keyboard", released, start + hold)
+        self._keys_free = start + 2 * hold
 
     def stop(self, monitor: Monitor) -> None:
         """Stand still from now on."""

@@ -285,6 +285,8 @@ def _send_key(qmp: Qmp, keys: list[Any], hold_time: int = HOLD) -> dict[str, Any
                 names.append(f"{number:#x}")
             case _:
                 raise QmpError("Invalid parameter type for 'keys', expected: array of KeyValue")
+    if hold_time < 0:
+        raise QmpError("Parameter 'hold-time' is negative")
     if qmp.monitor.live is None:
         raise QmpError("send-key: this is a replay, its input is what was recorded; golive leaves it")
     press_keys(qmp.monitor, names, hold_time)
