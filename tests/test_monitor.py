@@ -17,6 +17,7 @@ from runtime.debug.monitor.monitor import Monitor
 from runtime.debug.target import make_target
 from runtime.recording.recording import Recording
 from runtime.timeline.travel import Travel
+from runtime.timeline.verify import verify
 
 PLACE = 2_000_000
 
@@ -201,7 +202,7 @@ def test_snapshots_are_kept_with_the_recording(monitor: Monitor, travel: Travel)
     ("delete 9", "no breakpoint or watchpoint 9"), ("watch 0 0", "1 to 65536 bytes"), ("savevm 1x", "no name"),
     ("delvm gone", "no snapshot 'gone'"), ("last-write-phys 1<<45", "no RAM at physical address"),
     ("sendkey a", "this is a replay, its input is what was recorded"), ("system_powerdown", "this is a replay"),
-    ("mouse_move 1 1", "this is a replay"), ("golive /no/where/new", "cannot create"), ("\x00\xff", "unknown command"),
+    ("mouse_move 1 1", "this is a replay"), ("\x00\xff", "unknown command"),
     ("help me", "unknown"),
 ])  # fmt: skip
 def test_mistakes(monitor: Monitor, line: str, said: str) -> None:
@@ -210,6 +211,31 @@ def test_mistakes(monitor: Monitor, line: str, said: str) -> None:
     assert monitor.icount == PLACE
     with pytest.raises(MonitorError):
         monitor.perform(line)
+
+
+def test_going_live(travel: Travel, tmp_path: Path) -> None:
+    """Somebody else answers: the machine runs on by itself from the question, and its branch is a recording."""
+    other = Travel(travel.recording)
+    try:
+        monitor = Monitor(other, make_target(other.machine))
+        monitor.execute('replay_seek console:"What is your name? "')
+        at = other.icount
+        path = tmp_path / "bob.jrr"
+        said = monitor.execute(f"golive {path}")
+        assert said.startswith(f"The machine runs live from here on, recorded in {path}: instruction {at}, pc ")
+        assert monitor.execute(f"golive {tmp_path / 'more.jrr'}").startswith("Error: the machine runs live already")
+        assert "runs live: there is no going back" in monitor.execute("back")
+        assert monitor.execute("info replay").startswith(f"Recording execution '{path}'")
+        assert monitor.execute('input keyboard "Bob\\n"') == ""
+        assert monitor.execute("input nothing").startswith("Error: input:1: unknown action")
+        assert monitor.execute("forward 10").startswith(f"Stopped: instruction {at + 10}, pc ")
+        assert monitor.execute("cont").startswith("The machine is switched off: instruction ")
+    finally:
+        other.close()
+    branch = Recording(path)
+    assert branch.past is not None and branch.past.icount == at
+    assert b"Hello, Bob" in b"".join(printed.data for printed in branch.log.printed or ())
+    assert verify(branch).good
 
 
 def test_an_empty_line_is_nothing(monitor: Monitor) -> None:

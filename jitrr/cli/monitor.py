@@ -34,10 +34,12 @@ def command(recording: Path, seek: str, tier: str) -> None:
 def monitor_replay(path: Path, texts: tuple[str, ...], seek: str, tier: str) -> None:
     """Talk about a replay of ``path`` that stands at the place ``seek``, at the places of ``--monitor``."""
     with failures():
+        from runtime.borders.console import ConsoleOutput
         from runtime.debug.monitor.monitor import Monitor
         from runtime.debug.target import make_target
         from runtime.recording.recording import Recording
         from runtime.timeline.places import resolve
+        from runtime.timeline.record import Outside
         from runtime.timeline.travel import Travel
         from runtime.timeline.watch import Watch
 
@@ -48,7 +50,10 @@ def monitor_replay(path: Path, texts: tuple[str, ...], seek: str, tier: str) -> 
             travel = Travel(recording, tier=tier, watch=watch)
             try:
                 travel.seek(icount)
-                _converse(Monitor(travel, make_target(travel.machine)), hub, watch, texts)
+                monitor = Monitor(travel, make_target(travel.machine))
+                if "qmp:stdio" not in texts:
+                    monitor.outside = lambda: Outside(ConsoleOutput(1))
+                _converse(monitor, hub, watch, texts)
             finally:
                 hub.close()
                 travel.close()

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 #: Which machines a command is for.
 ANY, REPLAY, LIVE = "any", "replay", "live"
-_LINE = re.compile(r"\s*([A-Za-z_?][\w-]*)(?:(\s*)/(\S+))?\s*(.*?)\s*", re.DOTALL)
+_LINE = re.compile(r"\s*([A-Za-z_?][\w-]*)\s*(.*?)\s*", re.DOTALL)
+_FORMAT = re.compile(r"(?:/(\S*))?\s*(.*)", re.DOTALL)
 
 
 class MonitorError(Exception):
@@ -30,18 +31,15 @@ class Command:
     machine: str
     handler: Callable[..., str]
 
-    @property
-    def formatted(self) -> bool:
-        """Whether it takes a format."""
-        return self.usage[len(self.name) :].lstrip().startswith("[/")
-
-    def arguments(self, form: str | None, rest: str) -> list[str]:
+    def arguments(self, rest: str) -> list[str]:
         """What the handler is called with. MonitorError when the words are too few or too many."""
         wanted = self.usage[len(self.name) :].split()
-        if form is not None and not self.formatted:
-            raise MonitorError(f"usage: {self.usage}")
-        first = [form or ""] if self.formatted else []
-        wanted = wanted[self.formatted :]
+        formatted = bool(wanted) and wanted[0].startswith("[/")
+        first = []
+        if formatted:
+            form, rest = _FORMAT.fullmatch(rest).groups("")  # type: ignore[union-attr]
+            first.append(form)
+        wanted = wanted[formatted:]
         last = bool(wanted) and wanted[-1].rstrip("]").endswith("...")
         words = rest.split(maxsplit=len(wanted) - 1) if last else rest.split()
         if not sum(not word.startswith("[") for word in wanted) <= len(words) <= len(wanted):
@@ -71,20 +69,18 @@ def find(line: str) -> tuple[Command, list[str]]:
     matched = _LINE.fullmatch(line)
     if matched is None:
         raise MonitorError(f"unknown command: {line.strip()!r}")
-    name, space, form, rest = matched.groups()
+    name, rest = matched.groups()
     name = ALIASES.get(name, name)
-    if form is not None and space and name in TABLE and not TABLE[name].formatted:
-        form, rest = None, f"/{form} {rest}"  # a path
     word, _, after = rest.partition(" ")
-    if form is None and f"{name} {word}" in TABLE:
+    if f"{name} {word}" in TABLE:
         found = TABLE[f"{name} {word}"]
-        return found, found.arguments(None, after)
+        return found, found.arguments(after)
     if name not in TABLE:
         kinds = [usage.partition(" ")[2] for usage in TABLE if usage.startswith(name + " ")]
         if kinds:
             raise MonitorError(f"{name} what? one of: {', '.join(kinds)}")
         raise MonitorError(f"unknown command: {name!r} (help lists them)")
-    return TABLE[name], TABLE[name].arguments(form, rest)
+    return TABLE[name], TABLE[name].arguments(rest)
 
 
 def perform(monitor: Monitor, line: str) -> str:

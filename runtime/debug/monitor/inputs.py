@@ -6,7 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.debug.monitor.commands import LIVE, MonitorError, command
+from runtime.borders.script import STOP, parse_script
+from runtime.debug.monitor.commands import LIVE, REPLAY, MonitorError, command
 from runtime.debug.monitor.keys import key_number
 from runtime.debug.monitor.live import Live
 from runtime.devices.power import PRESS_BUTTON, RESET
@@ -27,8 +28,8 @@ def _live(monitor: Monitor) -> Live:
 # -- going and standing ------------------------------------------------------------------------------------------------
 @command("stop", "stop the machine, or a motion that is under way")
 def stop(monitor: Monitor) -> str:
-    if monitor.live is not None:
-        monitor.live.stop(monitor)
+    if monitor.travel is None:
+        _live(monitor).stop(monitor)
     monitor.halt()
     return ""
 
@@ -48,15 +49,21 @@ def quit_command(monitor: Monitor) -> str:
     return ""
 
 
-@command("golive [RUN.jrr]", "leave the recording here and run on live, recorded in RUN.jrr if one is given", "replay")
+@command(
+    "golive [RUN.jrr]", "leave the recording here: no way back, but input; recorded in RUN.jrr if one is given", REPLAY
+)
 def golive(monitor: Monitor, path: str | None = None) -> str:
-    """It stands still until it is told to go on, and goes forward only."""
     travel = monitor.travel
     assert travel is not None  # the table says so
-    travel.go_live(None if path is None else Path(path))
+    branch = Path(path) if path is not None else None
+    if branch is not None and branch.exists():
+        raise MonitorError(f"{branch} exists already")
+    travel.go_live(branch, outside=monitor.outside())
     assert travel.live is not None
-    monitor.live = Live(travel.machine, travel.live.border, travel.live.path)
-    return f"Live: {monitor.where()}"
+    travel.stops.clear()
+    monitor.live = Live(travel.machine, travel.live.border, branch)
+    how = f"recorded in {branch}" if branch else "not recorded"
+    return f"The machine runs live from here on, {how}: {monitor.where()}"
 
 
 # -- input -------------------------------------------------------------------------------------------------------------
@@ -79,6 +86,17 @@ def press_keys(monitor: Monitor, names: list[str], hold: int) -> None:
         raise MonitorError(f"at most {_MOST_KEYS} keys at once")
     released = bytes(number | 0x80 for number in reversed(numbers))
     _live(monitor).press(bytes(numbers), released, hold * 1_000_000)
+
+
+@command(
+    "input ACTION...", 'as in an input script: serial "ls\\n", keyboard "ls\\n", key ctrl+c, mouse 1 1, power off', LIVE
+)
+def input_command(monitor: Monitor, action: str) -> str:
+    (step,) = parse_script(f"at 0 {action}", "input")
+    if step.channel == STOP:
+        raise MonitorError("stop is a command of its own")
+    _live(monitor).play(step.channel, step.parts)
+    return ""
 
 
 @command("mouse_move DX DY [DZ]", "move the mouse: right, down, and its wheel", LIVE)

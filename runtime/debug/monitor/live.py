@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runtime.borders.script import KEY_INTERVAL
 from runtime.recording.labels import Labels
 
 if TYPE_CHECKING:
@@ -28,8 +29,13 @@ class Live:
         """Input for a device, now; recorded when it is delivered."""
         self._border.inject(channel, data, self._machine.icount)
 
+    def play(self, channel: str, parts: tuple[bytes, ...]) -> None:
+        """Input in parts that arrive one after the other, as from an input script."""
+        for number, part in enumerate(parts):
+            self._border.inject(channel, part, self._machine.icount + number * KEY_INTERVAL)
+
     def press(self, pressed: bytes, released: bytes, hold_ns: int) -> None:
-        """Keys go down, and ``hold_ns`` of virtual time later up; those of the next call as much later at the earliest."""
+        """Keys go down, and ``hold_ns`` of virtual time later up; those of the next call not before as much again."""
         hold = hold_ns >> self._machine.config.shift
         start = max(self._machine.icount, self._keys_free)
         self._border.inject("keyboard", pressed, start)

@@ -12,6 +12,7 @@ from runtime.debug.monitor.expressions import evaluate
 from runtime.debug.target import MemoryFault, Target
 from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.labels import Labels, recorded_labels
+from runtime.timeline.record import Outside
 from runtime.timeline.travel import Arrival, Point, Travel
 
 if TYPE_CHECKING:
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
 #: A motion that may be begun again where it was interrupted.
 Motion = Callable[[], Arrival]
 _MASK = (1 << 64) - 1
+_ENDS = {"interrupted": "Interrupted", "power-off": "The machine is switched off", "crashed": "The guest has crashed"}
 _NAMES = {"pc": ("rip", "eip", "pc"), "sp": ("rsp", "esp", "sp"), "fp": ("rbp", "ebp", "r11")}
 
 
 class Monitor:
     """Commands over a replay (``travel``), or a machine that runs live (``live``); exactly one of them is given. A
-    replay that has gone live has both, and still stands between commands.
-    :meth:`execute` is what a person uses, also by way of gdb."""
+    replay that went live has both: it moves when it is told to, and takes input. :meth:`execute` is what a person uses,
+    also by way of gdb."""
 
     def __init__(self, travel: Travel | None, target: Target, live: Live | None = None):
         self.travel, self.target, self.live = travel, target, live
@@ -40,6 +42,8 @@ class Monitor:
         self.numbers = 0
         #: Called with an event of QMP and its data.
         self.listeners: list[Callable[[str, dict[str, Any]], None]] = []
+        #: What is at the other side when a replay goes live.
+        self.outside: Callable[[], Outside] = Outside
         #: Format and size that ``x`` used last.
         self.shape = ("x", 4)
         self._labels = recorded_labels(travel.recording) if travel is not None else None
@@ -165,10 +169,9 @@ class Monitor:
             return f"The recording ends here ({arrival.message}): {where}"
         if arrival.why == "begin":
             return f"The recording begins here: {where}"
-        if arrival.why in ("power-off", "crashed"):
-            return f"The machine has ended ({arrival.why}{': ' * bool(arrival.message)}{arrival.message}): {where}"
-        if arrival.why == "interrupted":
-            return f"Interrupted{', ' * bool(arrival.message)}{arrival.message}: {where}"
+        if arrival.why in _ENDS:
+            message = f" ({arrival.message})" if arrival.message else ""
+            return f"{_ENDS[arrival.why]}{message}: {where}"
         if point is None:
             return f"Stopped: {where}"
         number = next((f" {n}" for n, own in self.points.items() if own == point), "")

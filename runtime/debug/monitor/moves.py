@@ -67,7 +67,7 @@ def replay_delete_break(monitor: Monitor, text: str = "") -> str:
 @command("when", "the position: instructions, virtual time, share of the recording")
 def when(monitor: Monitor) -> str:
     ns = monitor.icount << monitor.target.machine.config.shift
-    end = monitor.travel.end if monitor.travel is not None else 0
+    end = monitor.travel.end if monitor.travel is not None and monitor.live is None else 0
     share = f", {100 * monitor.icount / end:.3f} % of the recording" if end else ""
     return f"Completed instruction: {monitor.icount}, virtual time {ns // 10**9}.{ns % 10**9:09} s{share}\n"
 

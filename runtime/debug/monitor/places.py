@@ -72,7 +72,7 @@ def delete_checkpoint(monitor: Monitor, text: str) -> str:
 @command("info checkpoints", "the checkpoints, and how many states the recording holds", ANY)
 def info_checkpoints(monitor: Monitor) -> str:
     lines = [f"{number:<4} instruction {icount}\n" for number, icount in monitor.checkpoints.items()] or ["none\n"]
-    if monitor.travel is not None:
+    if monitor.travel is not None and monitor.live is None:
         states = monitor.travel.replay.places()
         lines.append(f"The recording holds {len(states)} states, from instruction {states[0]} to {states[-1]}.\n")
     return "".join(lines)
