@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import toy_machine
 
+import runtime.timeline.travel  # noqa: F401 (before the toy takes the machine's place)
 from jitrr.cli import main
 
 
@@ -204,6 +205,11 @@ BAD = {
     "drive": (["run", "--kernel", "{kernel}", "--drive", "x"], "--drive is not there yet"),
     "dtb": (["run", "--kernel", "{kernel}", "--dtb", "{kernel}.dtb"], "cannot read the dtb"),
     "smp": (["run", "--kernel", "{kernel}", "--smp", "2"], "not there yet"),
+    "monitor nowhere": (["replay", "{recorded}", "--monitor", "tcp:1"], "--monitor is stdio, PORT or unix:PATH"),
+    "monitor over console": (["run", "--kernel", "{kernel}", "--monitor", "stdio"], "standard input is the serial"),
+    "monitors at one end": (["replay", "{recorded}", "--monitor=stdio", "--monitor=qmp:stdio"], "one monitor only"),
+    "monitor and end": (["replay", "{recorded}", "--monitor", "4444", "--until", "1"], "goes with --seek"),
+    "monitor in no folder": (["run", "--kernel", "{kernel}", "--monitor", "unix:{tmp}/no/where"], "cannot listen at"),
     "no recording": (["replay", "{tmp}/none.jrr"], "does not exist"),
     "not a recording": (["info", "{tmp}"], "is not a recording"),
     "seek beyond": (["replay", "{recorded}", "--seek", "100001"], "there is no instruction 100001"),

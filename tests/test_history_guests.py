@@ -108,14 +108,14 @@ def test_the_monitor_goes_live(recorded: Recording, tmp_path: Path) -> None:
     travel.seek(next(event.icount for event in recorded.log.events if event.asynchronous) - 10_001)
     monitor = Monitor(travel, make_target(travel.machine))
     assert "is a replay" in monitor.execute("sendkey e")
-    assert monitor.execute(f"golive {tmp_path / 'b.jrr'}").startswith("Live: instruction ")
+    assert monitor.execute(f"golive {tmp_path / 'b.jrr'}").startswith("The machine runs live from here on, ")
     assert monitor.execute("info replay").startswith(f"Recording execution '{tmp_path / 'b.jrr'}'")
     for key in ("shift-e", "v", "e"):
         assert monitor.execute(f"sendkey {key} 1") == ""
         assert travel.run(travel.icount + 500_000).why == "reached"
     monitor.execute("sendkey ret 1")
     assert "no going back" in monitor.execute("back") and "no going back" in monitor.execute("replay_seek 5")
-    assert "The machine has ended (power-off)" in monitor.execute("cont")
+    assert "The machine is switched off" in monitor.execute("cont")
     travel.close()
     child = Recording(tmp_path / "b.jrr")
     assert child.reason == "power-off" and verify(child).good
