@@ -89,6 +89,8 @@ def _on_terminal(monitor: Monitor) -> None:
         readline.set_completer(_completer())
         readline.set_completer_delims("")
         readline.parse_and_bind("tab: complete")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     print(monitor.where(), end="")
     while not monitor.over:
         try:
@@ -101,6 +103,11 @@ def _on_terminal(monitor: Monitor) -> None:
             continue
         with _interrupted_by_ctrl_c(monitor):
             print(monitor.execute(line), end="", flush=True)
+
+
+def _end(number: int, frame: Any) -> None:
+    """Reading a line is not ended by a signal unless something is raised."""
+    raise Failure(f"ended by {signal.Signals(number).name}", 130)
 
 
 def _completer() -> Callable[[str, int], str | None]:

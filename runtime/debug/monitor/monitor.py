@@ -14,6 +14,7 @@ from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.labels import Labels, recorded_labels
 from runtime.timeline.record import Outside
 from runtime.timeline.travel import Arrival, Point, Travel
+from runtime.timeline.watch import Interrupted
 
 if TYPE_CHECKING:
     from runtime.debug.monitor.live import Live
@@ -64,7 +65,7 @@ class Monitor:
             return perform(self, line)
         except MemoryFault as fault:
             raise MonitorError(f"Cannot access memory at {fault.address:#x}") from None
-        except (RecordingError, Divergence, ValueError) as error:
+        except (RecordingError, Divergence, Interrupted, ValueError) as error:
             raise MonitorError(str(error)) from error
 
     def value(self, text: str) -> int:

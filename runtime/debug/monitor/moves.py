@@ -26,12 +26,16 @@ def count(monitor: Monitor, text: str) -> int:
 def place(monitor: Monitor, text: str) -> int:
     """An instruction count: whatever ``--seek`` takes, names that savevm gave among it, or an expression."""
     travel = _travel(monitor)
+    here, replay = travel.icount, travel.replay if travel.live is None else None
     try:
-        return resolve(travel.recording, text, travel.icount)
+        return resolve(travel.recording, text, here, replay=replay)
     except RecordingError:
         if "console:" in text or "label:" in text or "event:" in text:
             raise
         return monitor.value(text)
+    finally:
+        if travel.icount != here:  # it looked for console output
+            travel.seek(here)
 
 
 # -- QEMU's ------------------------------------------------------------------------------------------------------------
