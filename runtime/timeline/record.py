@@ -103,7 +103,7 @@ class Pace:
     flush: float = 0.5
     digest: float = 1.0
     checkpoint: float = 0.25
-    share: float = 0.02
+    share: float = 0.025
     budget: int = DEFAULT_BUDGET
 
 
@@ -191,6 +191,8 @@ class Recorded:
         self._hashes = hashes or PageHashes(len(machine.ram) // PAGE)
         self._start = self._next_flush = time.monotonic()
         self._overhead, self._stood_at = 0.0, self._start
+        #: Processor time that checkpoints took, in seconds.
+        self._cost = 0.0
         self._next_digest = self._next_checkpoint = 0.0
         self._reached, self._noted = 0, -1
 
@@ -275,8 +277,8 @@ class Recorded:
         ms = int(run_time * 1000)
         self._writer.checkpoints.save(icount, log.events, ms, cpu, devices, digest, self._hashes.table, ram)
         self._overhead += time.monotonic() - before
-        cost = time.thread_time() - used
-        self._next_checkpoint = run_time + max(self._pace.checkpoint, cost / self._pace.share if icount else 0)
+        self._cost += time.thread_time() - used if icount else 0  # the beginning is no matter of choice
+        self._next_checkpoint = max(run_time + self._pace.checkpoint, self._cost / self._pace.share)
 
     def _digest(self) -> tuple[bytes, bytes, bytes]:
         machine = self._machine
