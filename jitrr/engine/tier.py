@@ -35,8 +35,9 @@ CODE_BYTES = 128 << 20
 SAMPLES = 8
 #: Regions that the worker has before it: enough to keep it busy from one service to the next.
 AHEAD = 3
-#: Services (every 10 ms) from one trace to the next, at least; doubled by each trace that shows nothing new.
-TRACE_PAUSE, LONGEST_PAUSE = 10, 1000
+#: A trace takes 20 ms. Regions entered often that it takes for one; services (every 10 ms) from one to the next, at
+#: least: three times as many while the worker is behind, doubled by each trace that shows nothing new.
+WIDE, TRACE_PAUSE, LONGEST_PAUSE = 8, 30, 1000
 
 
 class CodeArena:
@@ -385,7 +386,9 @@ class Tier:
         if self.trace is not None and self.trace.done:
             self._traced(self.trace)
             self.trace = None
-        elif self.trace is None and self.entered and not self.queue and self._pause <= 0:
+        elif (
+            self.trace is None and len(self.entered) >= WIDE and self._pause <= (-2 * TRACE_PAUSE if self.queue else 0)
+        ):
             self.trace = Trace(self)
             self._pause = self._next_pause
 
@@ -438,7 +441,9 @@ class Tier:
 
     def size(self, head: int) -> tuple[int, bool]:
         """Cells of a block, and whether a region ends in it for sure."""
-        ops = self.body(head).cells["op"][1:]
+        start = (head - self.engine.arena.address) // CELL_SIZE + 1
+        ops = self.engine.cells["op"][start : start + 400]
+        ops = ops[: int(np.flatnonzero(self.is_exit[ops])[0]) + 1]
         return len(ops), bool(self.is_cold[ops].any())
 
     def link(self, head: int, index: int) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Blocks of a trace; how often a block must be in it to be part of a region; a region's blocks, at least; indirect
 #: jumps are compared with so many of their targets.
-TRACE, REPEATED, FEWEST, TARGETS = 1000, 2, 3, 6
+TRACE, REPEATED, FEWEST, TARGETS = 800, 2, 3, 6
 
 
 class Traced(Former):
