@@ -241,7 +241,7 @@ class RegionEmit(Emit):
     def source(self, operand: Operand) -> str:
         cell = self.cell()
         if operand.field == "i" and cell["patch"]:
-            return self.literal(int(cell["patch"]) - 1)
+            return self.trunc(64, self.literal(int(cell["patch"]) - 1), operand.bits)
         if operand.field == "i":
             return str(_wrap(int(cell["imm"]), operand.bits))
         if operand.pointer:

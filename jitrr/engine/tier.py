@@ -35,6 +35,8 @@ CODE_BYTES = 128 << 20
 SAMPLES = 8
 #: Regions that the worker has before it: enough to keep it busy from one service to the next.
 AHEAD = 3
+#: Regions that wait for the worker, at most: what was asked for longer ago may ask again.
+MOST_WAITING = 80
 #: A trace takes 20 ms. Regions entered often that it takes for one; services (every 10 ms) from one to the next, at
 #: least: three times as many while the worker is behind, doubled by each trace that shows nothing new.
 WIDE, TRACE_PAUSE, LONGEST_PAUSE = 8, 30, 1000
@@ -131,6 +133,7 @@ class Tier:
         self.workers: list[Worker] = []
         self.waiting: dict[int, Formed] = {}
         self.queue: list[Formed] = []
+        self.later: list[Formed] = []  # large ones of traces: when nothing else waits
         self.installed: dict[int, list[int]] = {}  # entry head -> heads of its blocks
         self.large: dict[int, None] = {}  # those of large ones
         self.users: dict[int, set[int]] = defaultdict(set)  # head -> entries of regions it is part of
@@ -163,16 +166,16 @@ class Tier:
         self.far = {numbers[f"gofar{s}"] for s in ("", "32", "16")}
         self.jump, self.poll = numbers["jump"], numbers["poll"]
         self.pcrel = {numbers[f"pcrel{s}"] for s in ("", "32", "16")}
-        self.is_exit, self.is_branch, self.is_near, self.is_cold, self.wide_constant = (
-            np.zeros(1 << 16, bool) for _ in range(5)
-        )
+        self.is_exit, self.is_branch, self.is_near, self.is_cold = (np.zeros(1 << 16, bool) for _ in range(4))
+        #: From here up a row's constants may be addresses in the kernel: its upper half of 64 bits, upper GiB of 32.
+        self.kernel_from = np.zeros(1 << 16, np.int64)
         for row in engine.frontend.rows:
             self.is_exit[row.number] = row.kind == "exit"
             self.is_branch[row.number] = row.kind == "branch"
             self.is_near[row.number] = row.number in self.near
             self.is_cold[row.number] = row.cold
-            wide = any(s.field == "i" and s.bits == 64 for s in row.sources)
-            self.wide_constant[row.number] = wide and row.kind != "exit"
+            bits = next((s.bits for s in row.sources if s.field == "i" and row.kind != "exit"), 0)
+            self.kernel_from[row.number] = {64: -0x80000000, 32: -0x40000000}.get(bits, 0)
 
     # -- between runs -------------------------------------------------------------------------------------------------
     def service(self) -> None:
@@ -197,7 +200,7 @@ class Tier:
 
     def finish(self) -> None:
         """Wait for all outstanding code."""
-        while self.queue or self.waiting:
+        while self.queue or self.later or self.waiting:
             self._feed()
             self._collect(1.0)
 
@@ -243,7 +246,9 @@ class Tier:
             # Part of a region already, which is left before it or not entered: perhaps a larger one helps.
             self.entered.append(head)
             return
-        self._ask_for(Former(self, head, pc, SMALL).form())
+        self._ask_for(Former(self, head, pc, SMALL).form(), self.queue)
+        if len(self.queue) > MOST_WAITING and not self.synchronous:
+            self._rearm(self.queue.pop(0).head)
 
     def _sampled(self, head: int, pc: int) -> None:
         """The guest was in this block when a run ended."""
@@ -253,7 +258,7 @@ class Tier:
             return
         former = Former(self, head, pc, LARGE)
         if former.find(pc) == head and not self._put_cached(head, pc, LARGE):
-            self._ask_for(former.form())
+            self._ask_for(former.form(), self.queue)
 
     def _from_cache(self, head: int, pc: int) -> bool:
         """Put a region in place that an earlier run compiled for this block."""
@@ -281,11 +286,11 @@ class Tier:
         variant = f"{self.mode_of(head)} {pc & 4095} {self._opt} {limits}"
         return cache.key("region", self.engine.frontend.name, body.digest, variant)
 
-    def _ask_for(self, formed: Formed, last: bool = False) -> None:
-        """Have a region compiled, before or after all others."""
+    def _ask_for(self, formed: Formed, queue: list[Formed]) -> None:
+        """Have a region compiled."""
         for part in formed.heads:
             self.users[part].add(formed.head)
-        self.queue.insert(0 if last else len(self.queue), formed)
+        queue.append(formed)
 
     def _hurry(self, head: int) -> None:
         """A region that this block is part of is compiled next."""
@@ -297,8 +302,8 @@ class Tier:
 
     def _feed(self) -> None:
         """Give the workers something to do: what was asked for last, for it is what the guest does now."""
-        while self.queue and (self.synchronous or len(self.waiting) < AHEAD):
-            formed = self.queue.pop()
+        while (self.queue or self.later) and (self.synchronous or len(self.waiting) < AHEAD):
+            formed = (self.queue or self.later).pop()
             if any(self._is_stale(h) for h in formed.heads):
                 continue
             worker = min(self.workers, key=lambda each: len(each.waiting), default=None)
@@ -371,6 +376,7 @@ class Tier:
         self.users.clear()
         self.waiting.clear()
         self.queue.clear()
+        self.later.clear()
         self.asked.clear()
         self.samples.clear()
         self.entered.clear()
@@ -394,21 +400,26 @@ class Tier:
 
     def _traced(self, trace: Trace) -> None:
         known = {head: set(self.installed[head]) for head in self.large}
-        coming = [formed for formed in (*self.queue, *self.waiting.values()) if formed.limits == LARGE]
+        coming = [formed for formed in (*self.queue, *self.later, *self.waiting.values()) if formed.limits == LARGE]
         known |= {formed.head: set(formed.heads) for formed in coming}
         found = trace.regions(known)
         self.engine.counters["traces"] += 1
         self._next_pause = TRACE_PAUSE if found else min(2 * self._next_pause, LONGEST_PAUSE)
         for region in found:
             if not self._is_stale(region.heads[0]) and not self._put_cached(region.heads[0], region.pc, LARGE):
-                self._ask_for(region.form(), last=True)
+                self._ask_for(region.form(), self.later)
         for head in self.entered:
             self.promotions[head] += 1
             if head in self.installed:
                 self._count(head, self.installed[head], self.patience << min(self.promotions[head], 16))
-            elif not self._is_stale(head):
-                self._cell(head)["imm"] = 4 * self.patience
+            else:
+                self._rearm(head)
         self.entered.clear()
+
+    def _rearm(self, head: int) -> None:
+        """A block that is the interpreter's becomes hot once more."""
+        if head not in self.installed and not self._is_stale(head):
+            self._cell(head)["imm"] = 4 * self.patience
 
     def _count(self, head: int, heads: list[int], entries: int) -> None:
         """Ask for a trace after so many entries of a region (0: never)."""
@@ -467,7 +478,7 @@ class Tier:
         words[[i for i, is_near in zip(exits, near, strict=True) if is_near], 1] = 0
         cells["patch"][1:] = 0
         imm = cells["imm"]
-        like_address = (imm < -0x1000000) & (imm >= -0x80000000) & self.wide_constant[ops[: len(cells)]]
+        like_address = (imm < -0x1000000) & (imm >= self.kernel_from[ops[: len(cells)]])
         wide = np.flatnonzero(like_address)
         literals = imm[wide].tolist()
         imm[wide] = 0
