@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from runtime.debug.target import Target, make_target
+from runtime.timeline.places import resolve
 from runtime.timeline.travel import Arrival, Point, Travel
 
 
@@ -89,4 +90,4 @@ class ReplaySubject:
 
     def seek(self, place: str) -> Arrival:
         """To a place as ``replay --seek`` takes it."""
-        return self.travel.seek(int(place.replace(",", ""), 0))
+        return self.travel.seek(resolve(self.travel.recording, place, self.icount))
