@@ -250,11 +250,25 @@ def test_looking_leaves_no_trace(monitor: Monitor, travel: Travel) -> None:
 
 
 def test_expressions() -> None:
-    assert evaluate("(1 + 2) * 3 << 4 ^ 0xf | 1 & 3", lambda name: 0) == ((1 + 2) * 3 << 4 ^ 0xF | 1 & 3)
-    assert evaluate("$a * $b + -$c", {"a": 6, "b": 7, "c": 2}.__getitem__) == 40
-    for wrong in ("", "1 2", "a", "$", "f(1)", "1 if 1 else 2", "[1]", "'a'", "True", "1 ** 9", "1" * 2000, "(" * 900):
+    assert evaluate("(1 + 2) * 3 << 4 ^ 0xf | 1 & 3", lambda name: 0, int) == ((1 + 2) * 3 << 4 ^ 0xF | 1 & 3)
+    assert evaluate("$a * $b + -$c", {"a": 6, "b": 7, "c": 2}.__getitem__, int) == 40
+    assert evaluate("[$a + [8]] + 1", {"a": 6}.__getitem__, {8: 100, 106: 7}.__getitem__) == 8
+    for wrong in (
+        "",
+        "1 2",
+        "a",
+        "$",
+        "f(1)",
+        "1 if 1 else 2",
+        "[1, 2]",
+        "'a'",
+        "True",
+        "1 ** 9",
+        "1" * 2000,
+        "(" * 900,
+    ):
         with pytest.raises(MonitorError):
-            evaluate(wrong, lambda name: 0)
+            evaluate(wrong, lambda name: 0, int)
 
 
 def test_keys_are_those_of_linux() -> None:

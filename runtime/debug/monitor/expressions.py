@@ -1,4 +1,4 @@
-"""Expressions of the monitor: integers, ``$registers``, arithmetic as in Python."""
+"""Expressions of the monitor: integers, ``$registers``, ``[ADDRESS]`` (the word there), arithmetic as in Python."""
 
 from __future__ import annotations
 
@@ -23,25 +23,28 @@ _PREFIX = "register_"
 _LONGEST = 1000
 
 
-def evaluate(text: str, register: Callable[[str], int]) -> int:
-    """The value of an expression, any integer; ``register`` gives a register's value (KeyError: there is none).
-    MonitorError says what is wrong."""
+def evaluate(text: str, register: Callable[[str], int], memory: Callable[[int], int]) -> int:
+    """The value of an expression, any integer; ``register`` gives a register's value (KeyError: there is none),
+    ``memory`` the word at an address. MonitorError says what is wrong."""
     if len(text) > _LONGEST:
         raise MonitorError("the expression is too long")
     try:
         parsed = ast.parse(_REGISTER.sub(rf"{_PREFIX}\1", text.strip()), mode="eval")
-        return _value(parsed.body, register)
+        return _value(parsed.body, register, memory)
     except (SyntaxError, ValueError, RecursionError):
         raise MonitorError(f"invalid expression {text.strip()!r}") from None
     except ZeroDivisionError:
         raise MonitorError("division by zero") from None
 
 
-def _value(node: Any, register: Callable[[str], int]) -> int:
+def _value(node: Any, register: Callable[[str], int], memory: Callable[[int], int]) -> int:
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        return _BINARY[type(node.op)](_value(node.left, register), _value(node.right, register)) % (1 << 128)
+        left, right = _value(node.left, register, memory), _value(node.right, register, memory)
+        return _BINARY[type(node.op)](left, right) % (1 << 128)
+    if isinstance(node, ast.List) and len(node.elts) == 1:
+        return memory(_value(node.elts[0], register, memory))
     if isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY:
-        return _UNARY[type(node.op)](_value(node.operand, register))
+        return _UNARY[type(node.op)](_value(node.operand, register, memory))
     if isinstance(node, ast.Constant) and type(node.value) is int:
         return node.value
     if isinstance(node, ast.Name) and node.id.startswith(_PREFIX):

@@ -70,7 +70,12 @@ class Monitor:
 
     def value(self, text: str) -> int:
         """The value of an expression as an unsigned 64-bit number."""
-        return evaluate(text, self.register) & _MASK
+        return evaluate(text, self.register, self._word) & _MASK
+
+    def _word(self, address: int) -> int:
+        """The word of the processor's width at a virtual address. MemoryFault."""
+        mask, size = (_MASK, 8) if self.target.arch == "x86_64" else (0xFFFFFFFF, 4)
+        return int.from_bytes(self.target.read(address & mask, size), "little")
 
     def address(self, text: str) -> int:
         """The same as an address, which has 32 bits on a machine of 32 bits."""
