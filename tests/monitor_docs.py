@@ -49,7 +49,7 @@ def masked(text: str) -> list[str]:
 
 def _masked(line: str) -> str:
     head, at, _ = line.partition(", pc 0x")
-    return _NUMBER.sub("#", head + at)
+    return _NUMBER.sub("#", " ".join((head + at).split()))
 
 
 @contextmanager
