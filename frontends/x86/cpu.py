@@ -25,7 +25,7 @@ FIELDS = (
     "fds",
 )  # fmt: skip
 #: Fields from GPR on that are not architectural: lazy flags (RFLAGS has them) and scratch registers.
-TEMPORARY = ("cc_op", "cc_a", "cc_b", "cc_res", "eflags", "debug_begun", "t", "v", "ftmp")
+TEMPORARY = ("cc_op", "cc_a", "cc_b", "cc_res", "eflags", "debug_begun", "t", "v", "ftmp", "wide")
 
 PAT_RESET, MTRR_DEFAULT = 0x0007040600070406, 0xC06
 APIC_BASE, PLATFORM_ID, MICROCODE, MTRR_CAP, PAT, MISC_ENABLE, DEBUG_CTL, DEADLINE, MTRR_DEF_TYPE = (

@@ -15,6 +15,7 @@ from frontends.x86 import (
     strings,
     system,
     tasks,
+    transcendental,
     transfers,
 )  # fmt: skip
 from frontends.x86.split import split
@@ -36,3 +37,4 @@ def build() -> None:
     system.build(memory, breakpoints, exception)
     strings.build(memory)
     fxsave.build(memory)
+    transcendental.build()

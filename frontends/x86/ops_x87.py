@@ -22,6 +22,8 @@ IE, ZE, ES_B, SF_FLAG = 1, 4, 0x8080, 0x40
 C1, C2, COMPARE = 0x200, 0x400, 0x4500  # COMPARE: C3 C2 C0
 #: The indefinite QNaN.
 INDEFINITE = (-(1 << 62), 0xFFFF)
+#: Instructions that transcendental.py computes.
+TRANSCENDENTAL = {"fsin": 0, "fcos": 1, "fsincos": 2, "fptan": 3, "f2xm1": 4, "fpatan": 5, "fyl2x": 6, "fyl2xp1": 7}
 _CLOBBERS = ",".join(["~{memory}", "~{ecx}", "~{st}", *(f"~{{st({n})}}" for n in range(1, 8)), "~{fpsr}", "~{flags}"])
 
 
@@ -217,12 +219,20 @@ row("x87_prem", "i64", lambda e, i: _two_registers(e, "fprem", i, COMPARE), cold
 row("x87_prem1", "i64", lambda e, i: _two_registers(e, "fprem1", i, COMPARE), cold=True)
 
 
+def _in_software(e: Any, text: str, status: str) -> str:
+    """The status word of an instruction that has run on the host: of a transcendental one with numbers as operands it
+    is made anew, and so are the results, since hosts differ in theirs (transcendental.py)."""
+    if text not in TRANSCENDENTAL:
+        return status
+    return e.helper("x87_transcendental", TRANSCENDENTAL[text], status)
+
+
 def _log_or_arctangent(e: Any, text: str) -> None:
     """Result to ST(1), then a pop; the host has popped by itself."""
     target, source = physical(e, 1), physical(e, 0)
     fault = either(e, empty(e, target), empty(e, source))
     status = host(e, f"fldt ($0)\nfldt ($1)\n{text}", "fstpt ($2)", at(e, target), at(e, source), scratch(e))
-    replace(e, target, fault, status, 1)
+    replace(e, target, fault, _in_software(e, text, status), 1)
 
 
 for _name in ("yl2x", "yl2xp1", "patan"):
@@ -232,7 +242,7 @@ for _name in ("yl2x", "yl2xp1", "patan"):
 def _unary(e: Any, text: str, mask: int) -> None:
     target = physical(e, 0)
     status = host(e, f"fldt ($0)\n{text}", "fstpt ($1)", at(e, target), scratch(e))
-    replace(e, target, empty(e, target), status, 0, mask)
+    replace(e, target, empty(e, target), _in_software(e, text, status), 0, mask)
 
 
 for _name in ("chs", "abs", "sqrt", "rndint", "2xm1"):
@@ -247,6 +257,7 @@ def _two_results(e: Any, text: str, mask: int) -> None:
     underflow, full = empty(e, target), e.bin("xor", 1, empty(e, above), 1)
     fault = either(e, underflow, full)
     status = host(e, f"fldt ($0)\n{text}", "fstpt ($1)\nfstpt ($2)", at(e, target), scratch(e), scratch(e, 1))
+    status = _in_software(e, text, status)
     overflow = e.bin("and", 1, full, e.bin("xor", 1, underflow, 1))
     outcome = judge(e, fault, status, overflow=overflow)
     codes = e.select(fault, 64, 0, e.bin("and", 64, status, mask))

@@ -57,9 +57,11 @@ FPR = _add("fpr", "f80", 8)
 FCW, FSW, FTOP, FTAG = _add("fcw"), _add("fsw"), _add("ftop"), _add("ftag")
 FOP, FIP, FCS, FDP, FDS = _add("fop"), _add("fip"), _add("fcs"), _add("fdp"), _add("fds")
 FTMP = _add("ftmp", "f80", 4)
+#: Scratch for transcendental.py: eight numbers of wide.py.
+WIDE = _add("wide", "u64", 24)
 
 #: Where digests, checkpoints and gdb find the architectural state: every field from GPR on except the lazy flags,
-#: scratch registers (T, V, FTMP) and caches.
+#: scratch registers (T, V, FTMP, WIDE) and caches.
 
 #: Width of physical addresses.
 PHYSICAL_BITS = 40
