@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from frontends.x86 import ops_estimate  # noqa: F401  (declares rows)
 from frontends.x86 import state as st
 from frontends.x86.lift_sse_int import byte_mask
 from frontends.x86.ops_float import SOURCE_BITS

@@ -61,9 +61,6 @@ for _suffix in ("ps", "pd"):
     for _name in ("hadd", "hsub", "addsub"):
         merge(_name + _suffix, f"{_name}{_suffix} $2, $0")
     convert(f"sqrt{_suffix}", f"sqrt{_suffix} $1, $0")
-for _name in ("rsqrt", "rcp"):
-    convert(f"{_name}ps", f"{_name}ps $1, $0")
-    merge(f"{_name}ss", f"{_name}ss $2, $0", 32)
 merge("sqrtss", "sqrtss $2, $0", 32)
 merge("sqrtsd", "sqrtsd $2, $0", 64)
 for _name in ("cvtdq2ps", "cvtps2dq", "cvttps2dq", "cvtpd2ps", "cvttpd2dq", "cvtpd2dq"):

@@ -202,5 +202,3 @@ def split(code, available, mode, out):
     st64(out + S_IMM, imm)
     st64(out + S_SHAPE, disp_at | (disp_size << 8) | (imm_at << 16) | (imm_size << 24) | ((1 << 32) if masked else 0))
     return at
-
-

@@ -1,10 +1,10 @@
 """The x87's transcendental instructions in software, the same bits on every host (SDM volume 1, 8.3.10; numba).
 
 A finite operand that is not 0 is computed here, with 128 bits, then rounded once: so results are those nearest to the
-true ones, but for a case in 2**50 or so. Angles are reduced by the 66-bit value of pi that the manual names. All other
-operands - zeros, infinities, NaNs, angles out of range - have results that every processor gives: the row has run the
-host's instruction before, and its result stays. Outside their domains the manual leaves results undefined: F2XM1
-beyond 1 and FYL2XP1 of -1 and less give ST as it was.
+true ones, but for a case in 2**50 or so. Angles are taken from the nearest multiple of pi / 2, by the manual's 66-bit
+value of pi (8.3.8). For all other operands - zeros, infinities, NaNs, angles out of range - the manual has tables of
+what comes out: the row has run the host's instruction before, and its result stays. Outside their domains the manual
+leaves results undefined: F2XM1 beyond 1 and FYL2XP1 of -1 and less give ST as it was.
 """
 
 from __future__ import annotations
