@@ -18,6 +18,8 @@ LIMIT = 512 << 20
 _DIGEST = 16
 #: Entries that are part of the installed program.
 INSTALLED = Path(__file__).resolve().parents[1] / "native"
+#: Entries written since the cache was last brought within its bounds.
+_added: set[str] = set()
 
 
 def cache_dir() -> Path:
@@ -85,12 +87,17 @@ def store(name: str, content: bytes, folder: Path | None = None) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content + xxhash.xxh3_128(content).digest())
         os.replace(temporary, folder / name)
+        _added.add(name)
     except OSError:
         return
 
 
 def trim(limit: int = LIMIT) -> None:
-    """Remove the oldest entries until the cache fits ``limit`` bytes."""
+    """Remove the oldest entries until the cache fits ``limit`` bytes, if this process has added any: with tens of
+    thousands of entries, looking at them all takes a second."""
+    if not _added:
+        return
+    _added.clear()
     try:
         entries = [(e.stat().st_mtime, e.stat().st_size, e.path) for e in os.scandir(cache_dir()) if e.is_file()]
     except OSError:
