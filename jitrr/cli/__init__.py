@@ -27,6 +27,7 @@ _COMMANDS = {
     "unpack": "Make a directory of a packed recording.",
     "trim": "Cut out a piece of a recording, which replays alone.",
     "diff": "Where two recordings of the same machine part.",
+    "symbols": "The symbols of a recorded Linux kernel, for gdb.",
     "bench": "Compare with other emulators.",
     "guest": "Real guests from Debian packages.",
     "demo": "Record, replay, seek and verify an embedded guest.",
