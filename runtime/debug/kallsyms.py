@@ -149,7 +149,7 @@ def _markers(data: bytes, end: int) -> Iterator[tuple[int, list[int]]]:
 def _names_begin(data: bytes, markers_at: int, marks: list[int], pointer: int) -> tuple[int, int] | None:
     """Where the names before these markers begin, and how many there are, which is said before them."""
     last = (markers_at - marks[-1]) & -pointer
-    for at in range(last, max(last - _LONGEST_NAMES, 2 * pointer), -pointer):
+    for at in range(last, max(last - _LONGEST_NAMES, pointer - 1), -pointer):
         (count,) = struct.unpack_from("<I", data, at - pointer)
         if (len(marks) - 1) * _PER_MARKER < count <= len(marks) * _PER_MARKER and _agree(data, at, marks):
             return at, count
