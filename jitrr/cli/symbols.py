@@ -13,7 +13,7 @@ from jitrr.cli.options import recording_argument
 @click.command("symbols")
 @recording_argument
 @click.option("--at", "place", metavar="PLACE", default="end", show_default=True,
-              help="Look there, once the kernel is in place: N, 50%, 12.5s, console:TEXT, ...")  # fmt: skip
+              help="Look there, where the kernel runs already: N, 50%, 12.5s, console:TEXT, ...")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", required=True, help="ELF file.")
 @click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True)
 def command(recording: Path, place: str, output: Path, tier: str) -> None:
