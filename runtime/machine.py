@@ -265,6 +265,8 @@ class BoardMachine:
         tier = self.engine.tier
         if tier is not None and tier.trace is not None and not tier.trace.done:
             end = min(end, now + tier.trace.step())
+        if self.stopping and engine.breakpoints.delivered:
+            end = now + 1
         self._budget_end = end = max(end, now + 1)
         try:
             reason = engine.run(end)
@@ -318,6 +320,7 @@ class BoardMachine:
         self.halted, self._nmi, self._reset_wanted = (bool(b) for b in state[1:4])
         self._ending = None
         self._boundary, self.halted_at = True, None
+        self.engine.breakpoints.forget_hits()
         self.words[self._at_leave] = 0
         self._set_icount(icount)
         self.words[self._at_shadow] = icount if state[4] else (1 << 64) - 1

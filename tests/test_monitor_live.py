@@ -111,19 +111,17 @@ def test_text_by_a_socket(tmp_path: Path) -> None:
     """Two conversations one after the other; the second ends the run."""
     with Program(tmp_path / "socket", "", "run", *arguments(tmp_path, "arm")) as program:
         first = program.connect()
-        talk = first.makefile("rw", newline="\n")
-        assert talk.readline().endswith("type 'help' for more information\n")
-        talk.write("stop\ninfo status\n")
-        talk.flush()
-        assert talk.readline() == "(jitrr) (jitrr) VM status: paused\n"
-        talk.close()
+        heard = first.makefile("r", newline="\n")
+        assert heard.readline().endswith("type 'help' for more information\n")
+        first.sendall(b"stop\ninfo status\n")
+        assert heard.readline() == "(jitrr) (jitrr) VM status: paused\n"
+        heard.close()
         first.close()
         second = program.connect()
-        talk = second.makefile("rw", newline="\n")
-        talk.readline()
-        talk.write("info status\nsystem_powerdown\nsendkey nothing\nquit\n")
-        talk.flush()
-        assert talk.read() == "(jitrr) VM status: paused\n(jitrr) (jitrr) Error: invalid parameter: nothing\n(jitrr) "
+        heard = second.makefile("r", newline="\n")
+        heard.readline()
+        second.sendall(b"info status\nsystem_powerdown\nsendkey nothing\nquit\n")
+        assert heard.read() == "(jitrr) VM status: paused\n(jitrr) (jitrr) Error: invalid parameter: nothing\n(jitrr) "
         assert program.wait() == 0
-        talk.close()
+        heard.close()
         second.close()

@@ -10,19 +10,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from real_machine import record_demo
+from real_machine import BUSY, record_demo
 
 from runtime.debug.target import make_target
 from runtime.recording.recording import Recording
 from runtime.timeline import search
-from runtime.timeline.record import Pace
 from runtime.timeline.travel import Point, Travel
 
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     path: Path = tmp_path_factory.mktemp("search") / "demo.jrr"
-    record_demo(path, arch="x86_64", pace=Pace(digest=0.02, checkpoint=0.02, share=1.0))
+    record_demo(path, arch="x86_64", pace=BUSY)
     found = Recording(path)
     assert len(found.checkpoints.icounts) > search.MANY
     return found
@@ -93,6 +92,8 @@ def test_the_last_write_to_an_address_is_found(travels: tuple[Travel, Travel]) -
 def test_a_helper_that_was_killed_is_no_loss(travels: tuple[Travel, Travel]) -> None:
     _, together = travels
     together.set_points([Point("break", 0x10)])
+    together.seek(together.end)
+    together.run_back()  # starts them
     together.seek(together.end)
     killer = threading.Timer(0.05, together._search._workers[0]._process.kill)
     killer.start()

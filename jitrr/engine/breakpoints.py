@@ -118,12 +118,21 @@ class Breakpoints:
         WATCHES - DEBUG_WATCHES + n: the n-th of :meth:`watch_physical`; and forget them."""
         state = self._engine.state
         hits = int(state["watch_hits"])
-        if not hits:
+        if not hits or self.delivered:
             return 0
-        state["watch_hits"] = 0
-        if int(state["watch_at"]) + 1 != self._engine.icount:  # it did not retire: its exception comes first
-            return 0
-        return hits >> DEBUG_WATCHES
+        self.forget_hits()
+        return hits >> DEBUG_WATCHES if int(state["watch_at"]) + 1 == self._engine.icount else 0
+
+    @property
+    def delivered(self) -> bool:
+        """The delivery of an interrupt or exception here has hit a watch: with the first instruction behind it, it is
+        a step to be told of."""
+        state = self._engine.state
+        return bool(state["watch_hits"]) and int(state["watch_at"]) == self._engine.icount
+
+    def forget_hits(self) -> None:
+        """The machine is put into another state."""
+        self._engine.state["watch_hits"] = 0
 
     def front_cell(self, head: int, count: int) -> int:
         """Put the ``break`` cell in front of the block at index ``head`` (of ``count`` cells); cells it has now."""

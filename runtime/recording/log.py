@@ -196,7 +196,7 @@ def _messages(path: Path) -> Iterator[Message]:
             try:
                 chunk = Chunk.read(ReadDataStream(BytesIO(content)))
                 records = breakup_chunk(chunk, validate_crc=True)
-            except (McapError, ValueError, struct.error, zstandard.ZstdError) as error:
+            except (McapError, ValueError, OverflowError, struct.error, zstandard.ZstdError) as error:
                 raise RecordingError(f"{path} is damaged: {error}") from error
             if not chunk.uncompressed_crc:
                 raise RecordingError(f"{path} is damaged: a chunk has no CRC")

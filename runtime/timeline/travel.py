@@ -327,7 +327,8 @@ class Travel:
         return None
 
     def _passed(self, stop: Stop) -> Hit:
-        self.machine.engine.breakpoints.pass_here()
+        if stop.reason is StopReason.BREAKPOINT:
+            self.machine.engine.breakpoints.pass_here()
         return self._hit(stop)
 
     def _stand_at(self, hit: Hit) -> Arrival:
