@@ -11,8 +11,9 @@ from runtime.debug.gdb.session import Detached, Killed, Session
 from runtime.debug.subject import Subject
 
 LOOPBACK = "127.0.0.1"
-#: Seconds between two looks at signals while nobody asks for anything, and those a client has to take a reply.
-_IDLE, _PATIENCE = 0.25, 30.0
+#: Seconds between two looks at signals while nobody asks for anything, those a client has to take a reply, and those it
+#: has to acknowledge the last one.
+_IDLE, _PATIENCE, _LAST_WORDS = 0.25, 30.0, 1.0
 
 
 class AddressError(Exception):
@@ -72,7 +73,15 @@ class Connection:
         self._framer.acknowledged = False
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up. What the client still sends (an acknowledgement) is read first: closing before that would reset the
+        connection, and the client could lose the last packet."""
+        try:
+            self.stream.shutdown(socket.SHUT_WR)
+            for _ in range(8):
+                if not self.readable(_LAST_WORDS) or not self.stream.recv(1 << 16):
+                    break
+        except OSError:
+            pass
         self.stream.close()
 
     def readable(self, seconds: float) -> bool:
