@@ -158,6 +158,26 @@ def test_last_write(monitor: Monitor, travel: Travel) -> None:
     )
 
 
+def test_console_output(monitor: Monitor, travel: Travel) -> None:
+    """Backward and forward to what the console printed; positions are those of ``console:``."""
+    monitor.execute('replay_seek console:"What is"')
+    first = travel.icount
+    monitor.execute('replay_seek console:"What is"#-1')
+    assert travel.icount == first  # it asks once
+    assert monitor.execute('watch-console "What is"') == "Watchpoint 1: console, 'What is'\n"
+    assert monitor.execute("info breakpoints") == "Watchpoint 1: console, 'What is'\n"
+    monitor.execute("replay_seek end")
+    for line in ("rc", 'last-console "What is"', "last-console What is"):
+        monitor.execute("replay_seek end")
+        assert "console printed 'What is': instruction " in monitor.execute(line) and travel.icount == first
+    monitor.execute(f"replay_seek {PLACE}")
+    assert monitor.execute("cont").startswith("Watchpoint 1, console printed 'What is': ") and travel.icount == first
+    assert monitor.execute("cont").startswith("The recording ends here (power-off)")
+    monitor.execute(f"replay_seek {first}")
+    missing = f"The console has not printed that before instruction {first}. The recording begins here: "
+    assert monitor.execute("last-console What is").startswith(missing)
+
+
 def test_checkpoints(monitor: Monitor, travel: Travel) -> None:
     assert monitor.execute("checkpoint").startswith(f"Checkpoint 1 at instruction {PLACE} of")
     monitor.execute("forward 20")
@@ -203,7 +223,8 @@ def test_snapshots_are_kept_with_the_recording(monitor: Monitor, travel: Travel)
     ("delvm gone", "no snapshot 'gone'"), ("last-write-phys 1<<45", "no RAM at physical address"),
     ("sendkey a", "this is a replay, its input is what was recorded"), ("system_powerdown", "this is a replay"),
     ("mouse_move 1 1", "this is a replay"), ("\x00\xff", "unknown command"),
-    ("help me", "unknown"),
+    ("help me", "unknown"), ("watch-console", "usage: watch-console TEXT"), ('watch-console ""', "is no point"),
+    ("replay_seek console:never", "never printed 'never'"),
 ])  # fmt: skip
 def test_mistakes(monitor: Monitor, line: str, said: str) -> None:
     output = monitor.execute(line)
@@ -226,6 +247,7 @@ def test_going_live(travel: Travel, tmp_path: Path) -> None:
         assert monitor.execute(f"golive {tmp_path / 'more.jrr'}").startswith("Error: the machine runs live already")
         assert "runs live: there is no going back" in monitor.execute("back")
         assert monitor.execute("info replay").startswith(f"Recording execution '{path}'")
+        assert "where its console prints is not known" in monitor.execute("watch-console Hello")
         assert monitor.execute('input keyboard "Bob\\n"') == ""
         assert monitor.execute("input nothing").startswith("Error: input:1: unknown action")
         assert monitor.execute("forward 10").startswith(f"Stopped: instruction {at + 10}, pc ")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from real_machine import record_demo
 
 from runtime.recording.recording import Recording
 from runtime.timeline.record import Pace
-from runtime.timeline.travel import Point, Travel
+from runtime.timeline.travel import Arrival, Point, Travel
 
 ARCHES = ("x86_64", "i386", "arm")
 
@@ -147,4 +149,40 @@ def test_points_that_cannot_be(travel: Travel) -> None:
         Point("read", 0, 8, physical=True)
     with pytest.raises(ValueError, match="no point"):
         Point("stop", 0)
+    travel.set_points(())
+
+
+def test_console_output_in_both_directions(travel: Travel) -> None:
+    """What the console prints is a stop, with breakpoints on the way: in the order of a replay that listens."""
+    printed: list[tuple[int, int]] = []
+    travel.set_points(())
+    travel.replay.on_output = lambda at, channel, data: printed.extend((at + 1, byte) for byte in data)
+    travel.seek(0)
+    printed.clear()
+    travel.run()
+    travel.replay.on_output = None
+    whole = bytes(byte for _, byte in printed)
+    text = bytes(Counter(pairwise(whole)).most_common(1)[0][0])
+    said = [printed[at + 1][0] for at in range(len(whole)) if whole.startswith(text, at)]
+    assert len(said) > 2
+    travel.seek(said[1])
+    breakpoint = Point("break", travel.pc)  # in the guest's output routine: very often
+    console = Point("console", text=text)
+    travel.set_points([console])
+    travel.seek(0)
+    assert [travel.run() for _ in said] == [Arrival(at, "console", console) for at in said]
+    assert travel.run().why == "end"
+    assert [travel.run_back() for _ in said] == [Arrival(at, "console", console) for at in reversed(said)]
+    assert travel.run_back().why == "begin"
+    travel.set_points([console, breakpoint])
+    travel.seek(said[0])
+    forward = [travel.run(said[1])]
+    while forward[-1].icount < said[1]:
+        assert (forward[-1].why, travel.pc) == ("break", breakpoint.address)
+        forward.append(travel.run(said[1]))
+    assert len(forward) > 1
+    backward = []
+    while travel.icount > said[0]:
+        backward.append(travel.run_back(said[0]).icount)
+    assert backward[-1] == said[0] and backward[-2::-1] == [arrival.icount for arrival in forward[:-1]]
     travel.set_points(())

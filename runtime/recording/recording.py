@@ -127,6 +127,13 @@ class Recording:
         if xxhash.xxh3_128_hexdigest(read_file(self.path / LOG)) != closed["log"]:
             raise RecordingError(f"{self.path / LOG} is damaged: its hash does not match")
 
+    @property
+    def cuts(self) -> list[int]:
+        """Where it left another recording, if it is a branch or a piece of one: what the log notes of the console's
+        output just before is perhaps the other's."""
+        before = [*self.past.recording.cuts, self.past.icount] if self.past else self.manifest.get("cuts", [])
+        return [icount for icount in before if self.past is None or icount <= self.past.icount]
+
     @cached_property
     def pages(self) -> PageReader:
         """The page store, indexed when first needed."""

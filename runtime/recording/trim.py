@@ -55,9 +55,11 @@ def write_piece(recording: Recording, path: Path, begin: Edge, end: Edge | None 
         store_images(path, recording.config())
         _write_log(recording, path / LOG, begin, end)
         _write_checkpoints(recording, path, begin, recording.icount if end is None else end.saved.icount)
-        manifest = {key: value for key, value in recording.manifest.items() if key not in ("parent", "begin")}
+        manifest = {key: value for key, value in recording.manifest.items() if key not in ("parent", "begin", "cuts")}
         if begin.saved.icount:
             manifest["begin"] = begin.saved.icount
+        if cuts := [icount for icount in recording.cuts if icount > begin.saved.icount]:
+            manifest["cuts"] = cuts
         write_json(path / MANIFEST, manifest | {"format": FORMAT})
         _write_labels(recording, path, begin, end)
         write_closed(path, recording.icount if end is None else end.saved.icount)

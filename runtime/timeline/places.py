@@ -9,17 +9,15 @@
 | ``12.5s``, ``80ms``, ``7us`` | that virtual time |
 | ``event:17`` | where the 17th event of ``jitrr log`` is about to happen |
 | ``console:"text"`` | right after the console has printed that text for the first time; quotes may be left out |
+| ``console:"text"#2`` | ... for the second time; ``#-1`` for the last time |
 | ``NAME``, ``label:NAME`` | what ``savevm`` gave that name |
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable
 from contextlib import closing, nullcontext
 from fractions import Fraction
-from itertools import accumulate
 
 from runtime.recording.errors import RecordingError
 from runtime.recording.labels import recorded_labels
@@ -32,7 +30,8 @@ _PART = re.compile(r"(\d+(?:\.\d+)?) ?(%|s|ms|us)$")
 _NS = {"s": 10**9, "ms": 10**6, "us": 10**3}
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _EXAMPLES = "give N, 50%, end-1000, 12.5s, +N, event:N, console:TEXT or a label"
-_CONSOLE = "serial0"
+_QUOTED = re.compile(r"""(["'])(.*)\1""", re.DOTALL)
+_NUMBERED = re.compile(r"""(["'].*["'])#(-?\d+)""", re.DOTALL)
 
 
 def resolve(recording: Recording, text: str, now: int = 0, *, replay: Replay | None = None,
@@ -47,7 +46,7 @@ def resolve(recording: Recording, text: str, now: int = 0, *, replay: Replay | N
     elif colon and kind == "event":
         found = _event(recording, argument)
     elif colon and kind == "console":
-        found = _console(recording, _unquoted(argument), replay, factory)
+        found = _console(recording, argument, replay, factory)
     else:
         found = _counted(recording, text, now)
     recording.check_within(found)
@@ -87,73 +86,23 @@ def _event(recording: Recording, text: str) -> int:
     return events[int(text) - 1].icount
 
 
-def _unquoted(text: str) -> bytes:
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
-        text = text[1:-1]
-    return text.encode("utf-8", "surrogateescape").replace(b"\\n", b"\n").replace(b"\\r", b"\r")
-
-
-def _console(recording: Recording, text: bytes, replay: Replay | None, factory: Factory | None) -> int:
-    if not text:
-        raise RecordingError("console: of which text? give console:TEXT")
+def _console(recording: Recording, argument: str, replay: Replay | None, factory: Factory | None) -> int:
+    match = _NUMBERED.fullmatch(argument)
+    text, number = unquoted(match[1] if match else argument), int(match[2]) if match else 1
+    if not text or not number:
+        raise RecordingError('console: of which text? give console:TEXT, or console:"TEXT"#2, #-1 for the last')
     owned = None if replay is not None else Replay(recording, verify=False, factory=factory)
     with closing(owned) if owned is not None else nullcontext():
-        found = _printed(recording, text, owned or replay)  # type: ignore[arg-type]
+        found = (owned or replay).prints.numbered(text, number)  # type: ignore[union-attr]
     if found is None:
-        raise RecordingError(f"{recording.given}: the console never printed {text.decode(errors='replace')!r}")
+        often = f"printed fewer than {abs(number)} times" if abs(number) > 1 else "never printed"
+        raise RecordingError(f"{recording.given}: the console {often} {text.decode(errors='replace')!r}")
     return found
 
 
-def _printed(recording: Recording, text: bytes, replay: Replay) -> int | None:
-    """Right after which instruction ``text`` has been printed. The log says about where."""
-    printed = recording.log.printed
-    if printed is None:  # an older recording
-        return _listen(replay, b"", recording.begin, recording.icount, text)
-    whole = b"".join(each.data for each in printed)
-    ends = list(accumulate(len(each.data) for each in printed))
-    at = whole.find(text)
-    while at >= 0:
-        number = bisect_left(ends, at + len(text))
-        begin, end, data = printed[number]
-        before = whole[: ends[number] - len(data)]
-        if (found := _listen(replay, before, begin, end, text)) is not None:
-            return found
-        at = whole.find(text, at + 1)
-    if recording.past is not None:  # what is noted of the batch in which it left its parent is not all true
-        return _listen(replay, b"", recording.begin, recording.icount, text)
-    return None
-
-
-def _listen(replay: Replay, before: bytes, begin: int, end: int, text: bytes) -> int | None:
-    """Replay from ``begin`` to ``end`` and listen for ``text``, of which the first part may have come ``before``."""
-    heard, found = bytearray(before[-len(text) :]), list[int]()
-
-    def listen(icount: int, channel: str, data: bytes) -> None:
-        if channel != _CONSOLE or found:
-            return
-        for byte in data:
-            heard.append(byte)
-            del heard[: -len(text)]
-            if heard == text:
-                found.append(icount + 1)
-
-    with _listening(replay, listen):
-        replay.seek(begin)
-        for stop in [*(at for at in replay.recording.checkpoints.icounts if begin < at < end), end]:
-            replay.run_to(stop)
-            if found:
-                return found[0]
-    return None
-
-
-class _listening:
-    """For as long as this lasts, ``replay`` tells what the guest prints."""
-
-    def __init__(self, replay: Replay, listener: Callable[[int, str, bytes], None]):
-        self._replay, self._listener = replay, listener
-
-    def __enter__(self) -> None:
-        self._replay.on_output = self._listener
-
-    def __exit__(self, *error: object) -> None:
-        self._replay.on_output = None
+def unquoted(text: str) -> bytes:
+    """What the console prints when people write ``text``, with or without quotes; ``\\n`` and ``\\r`` are ends of
+    lines."""
+    if match := _QUOTED.fullmatch(text):
+        text = match[2]
+    return text.encode("utf-8", "surrogateescape").replace(b"\\n", b"\n").replace(b"\\r", b"\r")

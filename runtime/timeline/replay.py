@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,7 @@ from runtime.timeline.watch import Interrupted, Watch
 
 if TYPE_CHECKING:
     from runtime.borders.live import LiveBorder
+    from runtime.timeline.prints import Prints
 
 
 #: Seconds of a long run after which a place is left, unless the recording has one there.
@@ -146,6 +147,13 @@ class Replay:
     @on_output.setter
     def on_output(self, listener: Callable[[int, str, bytes], None] | None) -> None:
         self._border.on_output = listener
+
+    @cached_property
+    def prints(self) -> Prints:
+        """What the console printed where; asking moves the machine."""
+        from runtime.timeline.prints import Prints
+
+        return Prints(self)
 
     @property
     def events(self) -> int:

@@ -9,8 +9,9 @@ interrupt goes before is hit when the handler has returned. Time in which the pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.build import Factory
 from runtime.timeline.points import Hit, Point, PointTable
+from runtime.timeline.prints import Prints
 from runtime.timeline.replay import Replay
 from runtime.timeline.search import Search, segments
 from runtime.timeline.watch import Interrupted, Watch
@@ -36,14 +38,20 @@ _MANY = 256
 @dataclass(frozen=True)
 class Arrival:
     """Where a motion ended, and ``why``: "reached", "begin", "end" (of the recording), "break", "watch" (at ``point``;
-    ``address`` is that of the access), "interrupted"; of a live machine also "power-off", "crashed". ``message`` is one
-    line for people."""
+    ``address`` is that of the access), "console" (``point`` says what was printed), "interrupted"; of a live machine
+    also "power-off", "crashed". ``message`` is one line for people."""
 
     icount: int
     why: str
     point: Point | None = None
     address: int = 0
     message: str = ""
+
+
+def _at_print(arrival: Arrival, point: Point | None) -> Arrival:
+    """The end of a motion to where the console has printed ``point``, unless something else was on the way."""
+    there = point is not None and arrival.why in ("reached", "begin", "end")
+    return replace(arrival, why="console", point=point) if there else arrival
 
 
 class Ended(Exception):
@@ -62,9 +70,21 @@ class _Outside(Watch):
         super().__init__()
         self.program, self._asked = program, asked
         self.was_asked = False
+        self._silent = False
+
+    @contextmanager
+    def unasked(self) -> Iterator[None]:
+        """What is done meanwhile is not ended."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
 
     def reason(self) -> str | None:
         """Signals and time-outs go first."""
+        if self._silent:
+            return None
         self.was_asked = False
         if self.program is not None and (reason := self.program.reason()):
             return reason
@@ -95,8 +115,8 @@ class Travel:
         #: The machine when it has left the recording.
         self.live: Live | None = None
         self._console, self._advance = console, self.replay.advance
-        #: It stopped at a breakpoint, perhaps behind a delivery.
-        self._within = False
+        #: The breakpoint that it stopped at, perhaps behind a delivery.
+        self._within: Hit | None = None
 
     @property
     def icount(self) -> int:
@@ -119,7 +139,7 @@ class Travel:
         self._search.close()
         try:
             if self.live is not None:
-                self.live.close(whole=not self._within)
+                self.live.close(whole=self._within is None)
         finally:
             self.replay.close()
 
@@ -132,7 +152,7 @@ class Travel:
 
         if self.live is not None:
             raise RecordingError("the machine runs live already")
-        if self._within:
+        if self._within is not None:
             self._seek(self.icount)
         self.live = Live(self.replay, path, outside or Outside(self._console), self._outside, pace or Pace())
         self._advance = self.live.advance
@@ -183,14 +203,14 @@ class Travel:
         """Forward to the next hit of a point behind this position, to ``until``, one of ``stops`` or the end."""
         goal = self.end if until is None else min(until, self.end)
         goal = min([goal, *(at for at in self.stops if at > self.icount)])
-        return self._guarded(lambda: self._run(goal))
+        return self._guarded(lambda: self._run_to_print(goal))
 
     def run_back(self, until: int = 0) -> Arrival:
         """Backward to the last hit of a point before this position, to ``until``, one of ``stops`` or the beginning.
         RecordingError when the recording was left."""
         self._check_can_go_back()
         goal = max([until, self.recording.begin, *(at for at in self.stops if at < self.icount)])
-        return self._guarded(lambda: self._run_back(goal))
+        return self._guarded(lambda: self._run_back_to_print(goal))
 
     def _guarded(self, motion: Callable[[], Arrival]) -> Arrival:
         try:
@@ -206,8 +226,8 @@ class Travel:
             self.machine.engine.breakpoints.pass_none()
 
     def _seek(self, icount: int) -> Arrival:
-        self.replay.seek(icount, afresh=self._within)
-        self._within = False
+        self.replay.seek(icount, afresh=self._within is not None)
+        self._within = None
         return self._arrived(icount)
 
     def _arrived(self, icount: int) -> Arrival:
@@ -219,7 +239,7 @@ class Travel:
         return Arrival(icount, "begin" if icount == self.recording.begin else "reached")
 
     def _step(self, count: int) -> Arrival:
-        self._within = False
+        self._within = None
         for _ in range(count):
             if self.icount >= self.end:
                 break
@@ -244,13 +264,13 @@ class Travel:
 
     def _back(self, count: int) -> Arrival:
         for _ in range(count):
-            if self.icount == self.recording.begin and not self._within:
+            if self.icount == self.recording.begin and self._within is None:
                 break
             self._back_once()
         return self._arrived(self.icount)
 
     def _back_once(self) -> None:
-        if self._within:
+        if self._within is not None:
             pc = self.pc
             self._seek(self.icount)
             if self.pc != pc or self.icount == self.recording.begin:
@@ -266,20 +286,46 @@ class Travel:
         if machine.halted and machine.halted_at is not None and machine.halted_at < self.icount:
             self._seek(machine.halted_at)
 
+    def _run_to_print(self, goal: int) -> Arrival:
+        """Where the console prints is found first: the rest is a run to there."""
+        at, point = min((each for each in self._printed(Prints.first) if each[0] <= goal), default=(goal, None))
+        return _at_print(self._run(at), point)
+
+    def _run_back_to_print(self, goal: int) -> Arrival:
+        at, point = max((each for each in self._printed(Prints.last) if each[0] >= goal), default=(goal, None))
+        return _at_print(self._run_back(at), point)
+
+    def _printed(self, find: Callable[[Prints, bytes, int], int | None]) -> list[tuple[int, Point]]:
+        """Where ``find`` finds each point of the console's. RecordingError when the recording was left."""
+        points = self._table.prints
+        if points and self.live is not None:
+            raise RecordingError("the machine has left the recording: where its console prints is not known")
+        here, within = self.icount, self._within
+        try:
+            found = [(find(self.replay.prints, point.text, here), point) for point in points]
+        finally:
+            if self.icount != here:
+                with self._outside.unasked():
+                    self._seek(here)
+                    if within is not None:
+                        self._stand_at(within)
+        return [(at, point) for at, point in found if at is not None]
+
     def _run(self, goal: int) -> Arrival:
         self.machine.stop_at_points(True)
         self.machine.engine.breakpoints.pass_here()
-        self._within = False
+        self._within = None
         stop = self._advance(goal)
         if stop.reason is StopReason.REACHED:
             return self._arrived(stop.icount)
         hit = self._hit(stop)
-        self._within = hit.point.kind == "break"
-        return Arrival(stop.icount, "break" if self._within else "watch", hit.point, hit.address)
+        if hit.point.kind == "break":
+            self._within = hit
+        return Arrival(stop.icount, "watch" if self._within is None else "break", hit.point, hit.address)
 
     def _run_back(self, until: int) -> Arrival:
-        start, pc, within = self.icount, self.pc, self._within
-        if start == until and not within:
+        start, pc, within = self.icount, self.pc, self._within is not None
+        if self._table.none or (start == until and not within):
             return self._seek(until)
         parts = segments(self.replay.places(), until, start) or [(until, start)]
         hit = self._search.last_hit(parts, lambda begin, end: self._last_hit(begin, end, pc if within else None))
@@ -333,7 +379,7 @@ class Travel:
 
     def _stand_at(self, hit: Hit) -> Arrival:
         """Go where a hit was seen."""
-        self._within = True
+        self._within = hit
         self._seek(hit.icount)
         if hit.point.kind != "break":
             return Arrival(hit.icount, "watch", hit.point, hit.address)
@@ -342,5 +388,5 @@ class Travel:
             self.machine.engine.breakpoints.pass_none()
             while self.pc != hit.address:
                 self._passed(self.replay.advance(hit.icount + 1))
-            self._within = True
+            self._within = hit
         return Arrival(hit.icount, "break", hit.point, hit.address)

@@ -61,6 +61,7 @@ def golive(monitor: Monitor, path: str | None = None) -> str:
     travel.go_live(branch, outside=monitor.outside())
     assert travel.live is not None
     travel.stops.clear()
+    monitor.points = {number: point for number, point in monitor.points.items() if point.kind != "console"}
     monitor.live = Live(travel.machine, travel.live.border, branch)
     how = f"recorded in {branch}" if branch else "not recorded"
     return f"The machine runs live from here on, {how}: {monitor.where()}"

@@ -183,6 +183,8 @@ class Monitor:
         number = next((f" {n}" for n, own in self.points.items() if own == point), "")
         if point.kind == "break":
             return f"Breakpoint{number}: {where}"
+        if point.kind == "console":
+            return f"Watchpoint{number}, console printed {moves.shown(point.text)}: {where}"
         what = {"write": "written", "read": "read", "access": "accessed"}[point.kind]
         return f"Watchpoint{number}, {arrival.address:#x} {what}: {where}"
 

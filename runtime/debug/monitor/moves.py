@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runtime.debug.monitor.commands import REPLAY, MonitorError, command
 from runtime.recording.errors import RecordingError
-from runtime.timeline.places import resolve
+from runtime.timeline.places import resolve, unquoted
 from runtime.timeline.travel import Arrival, Point, Travel
 
 if TYPE_CHECKING:
@@ -112,8 +112,15 @@ def _put(monitor: Monitor, point: Point) -> str:
 def _line(number: int, point: Point) -> str:
     if point.kind == "break":
         return f"Breakpoint {number} at {point.address:#x}\n"
+    if point.kind == "console":
+        return f"Watchpoint {number}: console, {shown(point.text)}\n"
     physical = " (physical)" if point.physical else ""
     return f"Watchpoint {number}: {point.kind}, {point.size} bytes at {point.address:#x}{physical}\n"
+
+
+def shown(text: bytes) -> str:
+    """What the console prints, as people write it."""
+    return repr(text.decode(errors="replace"))
 
 
 def _size(monitor: Monitor, text: str) -> int:
@@ -143,6 +150,17 @@ def awatch(monitor: Monitor, text: str, size: str = "1") -> str:
     return _put(monitor, Point("access", monitor.address(text), _size(monitor, size)))
 
 
+@command("watch-console TEXT...", "runs stop where the console has printed a text", REPLAY)
+def watch_console(monitor: Monitor, text: str) -> str:
+    return _put(monitor, _printed(monitor, text))
+
+
+def _printed(monitor: Monitor, text: str) -> Point:
+    if _travel(monitor).live is not None:
+        raise MonitorError("the machine has left the recording: where its console prints is not known")
+    return Point("console", text=unquoted(text))
+
+
 @command("delete [NUMBER]", "take away a break or watch, or all of them", REPLAY)
 def delete(monitor: Monitor, text: str = "") -> str:
     if not text:
@@ -162,15 +180,21 @@ def info_breakpoints(monitor: Monitor) -> str:
 # -- who wrote this? ---------------------------------------------------------------------------------------------------
 @command("last-write ADDRESS [SIZE]", "back to the last write to a virtual address before now", REPLAY)
 def last_write(monitor: Monitor, text: str, size: str = "1") -> str:
-    return _last_write(monitor, Point("write", monitor.address(text), _size(monitor, size)))
+    return _last(monitor, Point("write", monitor.address(text), _size(monitor, size)), "Nothing has written there")
 
 
 @command("last-write-phys ADDRESS [SIZE]", "... to a physical address", REPLAY)
 def last_write_physical(monitor: Monitor, text: str, size: str = "1") -> str:
-    return _last_write(monitor, Point("write", monitor.value(text), _size(monitor, size), physical=True))
+    point = Point("write", monitor.value(text), _size(monitor, size), physical=True)
+    return _last(monitor, point, "Nothing has written there")
 
 
-def _last_write(monitor: Monitor, point: Point) -> str:
+@command("last-console TEXT...", "back to where the console printed a text for the last time before now", REPLAY)
+def last_console(monitor: Monitor, text: str) -> str:
+    return _last(monitor, _printed(monitor, text), "The console has not printed that")
+
+
+def _last(monitor: Monitor, point: Point, nothing: str) -> str:
     """Only this point counts on the way, not the others."""
     travel = _travel(monitor)
     start = travel.icount
@@ -186,6 +210,4 @@ def _last_write(monitor: Monitor, point: Point) -> str:
             travel.stops.update(stops)
 
     moved = monitor.moved(motion)
-    if moved.startswith("The recording begins"):
-        return f"Nothing has written there before instruction {start}. {moved}"
-    return moved
+    return f"{nothing} before instruction {start}. {moved}" if moved.startswith("The recording begins") else moved
