@@ -97,7 +97,7 @@ def test_the_page_store_keeps_each_page_once_and_checks_it(tmp_path):
     names = [page_hash(page) for page in pages]
     fresh = writer.new(names + names)
     assert list(fresh.values()) == list(range(1, 100))  # all but the page of zeros
-    writer.write([(name, pages[at]) for name, at in fresh.items()])
+    writer.write(list(fresh), memoryview(b"".join(pages[at] for at in fresh.values())))
     assert writer.new(names) == {}
     reader = PageReader(tmp_path / "pages")
     assert dict(reader.fetch(enumerate(names))) == dict(enumerate(pages))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -22,6 +23,8 @@ from runtime.recording.files import read_file, write_atomic
 from runtime.recording.pages import PageWriter
 
 _MAGIC = b"JRCK"
+#: Pages that are copied without asking for memory.
+_COPIES = 8192
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,9 @@ class CheckpointWriter:
         self._times: dict[int, int] = {}
         self._parents: dict[int, int] = {}
         self._thread = ThreadPoolExecutor(1, "checkpoints")
-        self._pending: Future[None] | None = None
+        #: Room for pages between being copied and being written.
+        self._copies = np.empty((min(_COPIES, npages), PAGE), np.uint8)
+        self._pending: Future[Any] | None = None
         #: Bytes on disk, pages included, as of the last one that was completed.
         self.bytes = 0
 
@@ -134,16 +139,22 @@ class CheckpointWriter:
         hashes = table[written].tobytes()
         self._table[written] = table[written]
         fresh = self._pages.new([hashes[at : at + 16] for at in range(0, len(hashes), 16)])
-        rows = written[np.fromiter(fresh.values(), np.int64)]
-        copied = np.frombuffer(ram, np.uint8).reshape(-1, PAGE)[rows].reshape(-1).data
-        content = [(name, copied[at * PAGE : (at + 1) * PAGE]) for at, name in enumerate(fresh)]
+        content = self._copy(ram, written[np.fromiter(fresh.values(), np.int64, len(fresh))])
         parent, changed = self._parent(icount, written)
         pages = changed.astype(np.int32)
         saved = Saved(icount, parent, events, run_ms, len(table), cpu, devices, pages.tobytes(),
                       table[pages].tobytes(), digest)  # fmt: skip
-        self._pending = self._thread.submit(self._write, saved, content)
+        self._pending = self._thread.submit(self._write, saved, list(fresh), content)
         if saved.parent < 0:
             self.wait()  # nothing replays without the beginning
+            self._pending = self._thread.submit(self._copies.fill, 0)  # the guest shall not wait for the host's memory
+
+    def _copy(self, ram: memoryview, pages: np.ndarray) -> memoryview:
+        """The contents of ``pages``, until the next call."""
+        fits = len(pages) <= len(self._copies)
+        out = self._copies[: len(pages)] if fits else np.empty((len(pages), PAGE), np.uint8)
+        np.take(np.frombuffer(ram, np.uint8).reshape(-1, PAGE), pages, axis=0, out=out, mode="clip")  # "raise" buffers
+        return out.reshape(-1).data
 
     def _parent(self, icount: int, written: np.ndarray) -> tuple[int, np.ndarray]:
         """Icount of the checkpoint that the next one, at ``icount``, is the difference to, and the pages that have been
@@ -171,8 +182,8 @@ class CheckpointWriter:
         finally:
             self._thread.shutdown()
 
-    def _write(self, saved: Saved, content: list[tuple[bytes, memoryview]]) -> None:
-        self.bytes += self._pages.write(content)
+    def _write(self, saved: Saved, names: list[bytes], content: memoryview) -> None:
+        self.bytes += self._pages.write(names, content)
         data = saved.encode()
         write_atomic(checkpoint_path(self._directory, saved.icount), data)
         self.bytes += len(data)

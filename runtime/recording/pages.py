@@ -33,10 +33,14 @@ _HEADER = struct.Struct("<4sIIQ")  # magic, pages, compressed bytes, xxh3-64 of 
 
 def pack_frame(pages: Sequence[tuple[bytes, bytes | memoryview]], level: int = 1) -> bytes:
     """One frame of a pack: header, hashes, compressed pages. ``pages`` are (hash, content)."""
-    hashes = b"".join(name for name, _ in pages)
-    body = zstandard.ZstdCompressor(level=level).compress(b"".join(content for _, content in pages))
+    content = b"".join(content for _, content in pages)
+    return _frame([name for name, _ in pages], content, zstandard.ZstdCompressor(level=level))
+
+
+def _frame(names: Sequence[bytes], content: bytes | memoryview, compressor: zstandard.ZstdCompressor) -> bytes:
+    hashes, body = b"".join(names), compressor.compress(content)
     body += xxhash.xxh3_64_digest(body)  # some bits of a zstd frame change nothing that comes out of it
-    return _HEADER.pack(_MAGIC, len(pages), len(body), _check(len(pages), len(body), hashes)) + hashes + body
+    return _HEADER.pack(_MAGIC, len(names), len(body), _check(len(names), len(body), hashes)) + hashes + body
 
 
 def _check(count: int, size: int, hashes: bytes) -> int:
@@ -150,6 +154,7 @@ class PageWriter:
         directory.mkdir()
         self._known = {ZERO_HASH}
         self._packs = 0
+        self._compressor = zstandard.ZstdCompressor(level=1)
 
     def new(self, names: Iterable[bytes]) -> dict[bytes, int]:
         """The first position of each hash that is not stored yet; from now on they count as stored."""
@@ -161,14 +166,15 @@ class PageWriter:
                 known.add(name)
         return fresh
 
-    def write(self, pages: Sequence[tuple[bytes, bytes | memoryview]]) -> int:
-        """Append a pack with ``pages`` (hash, content); returns its size in bytes."""
-        if not pages:
+    def write(self, names: Sequence[bytes], content: memoryview) -> int:
+        """Append a pack with the pages of these hashes, whose contents are joined; returns its size in bytes."""
+        if not names:
             return 0
         with (self._directory / f"{self._packs:08}.pack").open("xb") as file:
             self._packs += 1
-            for at in range(0, len(pages), FRAME_PAGES):
-                file.write(pack_frame(pages[at : at + FRAME_PAGES]))
+            for at in range(0, len(names), FRAME_PAGES):
+                end = at + FRAME_PAGES
+                file.write(_frame(names[at:end], content[at * PAGE : end * PAGE], self._compressor))
             return file.tell()
 
     def collect(self, live: set[bytes]) -> None:
