@@ -103,7 +103,7 @@ class Pace:
     flush: float = 0.5
     digest: float = 1.0
     checkpoint: float = 0.25
-    share: float = 0.025
+    share: float = 0.015
     budget: int = DEFAULT_BUDGET
 
 
