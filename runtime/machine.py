@@ -109,6 +109,8 @@ class BoardMachine:
         self.stopping = False
         #: The icount at which the processor halted, while it is and it is known.
         self.halted_at: int | None = None
+        #: The time it has spent halted since it was made, in instructions.
+        self.idled = 0
         self._boundary = True
         #: Interrupt lines that are up, as the bits of field ``irq`` (Frontend.pending).
         self.waiting = 0
@@ -301,6 +303,7 @@ class BoardMachine:
         """Halted: icount goes on to what comes next."""
         reached = self.border.idle(now, self.clock.next_deadline())
         self._set_icount(min(reached, icount))
+        self.idled += self.icount - now
         self._next_poll = 0.0
 
     def _end(self, now: int) -> Stop:

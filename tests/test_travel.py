@@ -58,6 +58,50 @@ def test_steps_back_are_steps_undone(travel: Travel) -> None:
                 assert (travel.icount, travel.pc) == position
 
 
+def idle_times(travel: Travel) -> list[int]:
+    """Some positions at which the processor has just halted."""
+    travel.set_points(())
+    found, here = [], travel.recording.log.events[-1].icount - 200_000
+    for _ in range(60):
+        travel.seek(here)
+        idled = travel.machine.idled
+        travel.replay.advance(min(here + 10_000, travel.end))
+        if travel.machine.idled > idled and travel.machine.halted_at is not None:
+            found.append(travel.machine.halted_at)
+        here = travel.icount
+    return [at for at in found if at < travel.end - 400]
+
+
+def test_many_steps_at_once_are_as_many_single_ones(travel: Travel) -> None:
+    """In both directions, over time spent halted, and from within such a time."""
+    rng = random.Random(7)
+    halts = idle_times(travel)
+    assert halts
+    for start in [halts[0] - 40, halts[-1] - 100, *windows(travel)[1:3]]:
+        positions = stepped(travel, max(0, start), 200)
+        for _ in range(12):
+            here, there = rng.randrange(200), rng.randrange(200)
+            travel.seek(positions[here][0])
+            arrival = travel.step(there - here) if there > here else travel.back(here - there)
+            assert (arrival.icount, travel.pc) == positions[there]
+        for (icount, _), behind in pairwise(positions):
+            if behind[0] - icount > 100:  # there is a halt
+                travel.seek(icount + 50)
+                travel.back(1)
+                travel.back(3)
+                halted = travel.icount
+                travel.seek(icount + 50)
+                assert travel.back(4).icount == halted
+                travel.seek(icount + 50)
+                assert travel.step(2).icount == behind[0] + 1
+    travel.seek(travel.end - 5)
+    assert travel.step(100).why == "end" and travel.icount == travel.end
+    travel.seek(5)
+    assert travel.back(100).why == "begin" and travel.icount == 0
+    travel.seek(7)
+    assert travel.step(0).icount == travel.back(0).icount == 7
+
+
 def test_breakpoints_in_both_directions(travel: Travel) -> None:
     rng = random.Random(5)
     for start in windows(travel):

@@ -240,22 +240,17 @@ class Travel:
 
     def _step(self, count: int) -> Arrival:
         self._within = None
-        for _ in range(count):
-            if self.icount >= self.end:
-                break
-            self._step_once()
+        while count and self.icount < self.end:
+            count -= self._steps(count)
         return self._arrived(self.icount)
 
-    def _step_once(self) -> None:
-        machine, advance = self.machine, self._advance
-        if not machine.halted:
-            advance(self.icount + 1)
-            return
-        since = machine.halted_at
-        while self.icount < self.end and machine.halted and machine.halted_at == since:
-            if (wakes := self._wakes()) > self.icount:
-                advance(min(wakes, self.end))
-            advance(min(self.icount + 1, self.end))
+    def _steps(self, most: int) -> int:
+        """Forward by at most ``most`` steps at once; how many: time spent halted belongs to the step that ends it."""
+        machine, start, idled = self.machine, self.icount, self.machine.idled
+        if machine.halted and (wakes := self._wakes()) > start:
+            self._advance(min(wakes, self.end))
+        self._advance(min(self.icount + most, self.end))
+        return self.icount - start - (machine.idled - idled)
 
     def _wakes(self) -> int:
         """The next time that something is known to happen to a halted processor."""
@@ -263,22 +258,42 @@ class Travel:
         return min((at for at in known if at is not None), default=self.end)
 
     def _back(self, count: int) -> Arrival:
-        for _ in range(count):
-            if self.icount == self.recording.begin and self._within is None:
-                break
-            self._back_once()
+        if count and self._within is not None:
+            self._back_within()
+            count -= 1
+        elif count and self.machine.halted:  # to the beginning of that is a step
+            count -= self._back_by(1)
+        while count and self.icount > self.recording.begin:
+            count -= self._back_by(count)
         return self._arrived(self.icount)
 
-    def _back_once(self) -> None:
-        if self._within is not None:
-            pc = self.pc
-            self._seek(self.icount)
-            if self.pc != pc or self.icount == self.recording.begin:
-                return
-        self._seek(self.icount - 1)
+    def _back_within(self) -> None:
+        """Before the delivery that led to the breakpoint here, or the step before if there was none."""
+        pc = self.pc
+        self._seek(self.icount)
+        if self.pc == pc and self.icount > self.recording.begin:
+            self._back_by(1)
+
+    def _back_by(self, most: int) -> int:
+        """Backward by at most ``most`` steps at once; how many."""
+        machine, here = self.machine, self.icount
+        start, steps = max(self.recording.begin, here - most), 1
+        self._seek(start)
+        if here - start > 1:
+            idled = machine.idled
+            self.replay.advance(here)
+            steps = here - start - (machine.idled - idled)
+            self._seek(start)
+        self._to_halt()
+        return steps
+
+    def _to_halt(self) -> None:
+        """If the processor is halted, to where it became so."""
         machine, reach = self.machine, 1
         while machine.halted and machine.halted_at is None:  # the checkpoint is of a halted processor, too
             here = self.icount
+            if here == self.recording.begin:
+                return
             self._seek(max(self.recording.begin, here - reach))
             if not machine.halted:
                 self.replay.advance(here)
