@@ -20,6 +20,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings native=later --editable '.[test,lint]'
 	@echo "building native code for this machine..."
 	@$(BIN)/python -m jitrr.engine.install
+	@$(BIN)/python -m compileall -q jitrr frontends runtime
 	@touch $@
 
 demo: $(STAMP)

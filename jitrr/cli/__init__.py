@@ -14,6 +14,9 @@ import click
 
 from jitrr.cli.errors import Failure
 
+# numpy starts a thread for each processor when it is loaded, 40 ms of every command, for algebra that nobody does here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 _COMMANDS = {
     "run": "Run a machine without recording.",
     "record": "Run a machine and record it.",
