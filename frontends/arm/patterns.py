@@ -14,14 +14,17 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from random import Random
+from string import ascii_letters
 from typing import Any, TypeVar
 
 Fields = dict[str, int]
 Lifter = TypeVar("Lifter", bound=Callable[..., None])
 
 A32, T32 = "A32", "T32"
+#: A pattern's characters as those of its mask and of its value.
+_MASK = str.maketrans(dict.fromkeys(ascii_letters, "0") | {"0": "1"})
+_VALUE = str.maketrans(dict.fromkeys(ascii_letters, "0"))
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,16 @@ class Pattern:
     bits: int
     mask: int
     value: int
-    #: field -> its bits, as (position, place in the field).
-    fields: dict[str, tuple[tuple[int, int], ...]]
+
+    @cached_property
+    def fields(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        """Field -> its bits, as (position, place in the field)."""
+        bits = self.text.replace(" ", "")
+        found: dict[str, list[int]] = defaultdict(list)
+        for position, char in zip(reversed(range(len(bits))), bits, strict=True):
+            if char.isalpha():
+                found[char].append(position)
+        return {n: tuple((p, len(ps) - 1 - k) for k, p in enumerate(ps)) for n, ps in found.items()}
 
     def extract(self, word: int) -> Fields:
         """The fields of an instruction that matches."""
@@ -103,21 +114,13 @@ PATTERNS: list[Pattern] = []
 _buckets: dict[tuple[str, int], dict[int, list[Pattern]]] = {}
 
 
-def _parse(text: str) -> tuple[int, int, int, dict[str, tuple[tuple[int, int], ...]]]:
+def _parse(text: str) -> tuple[int, int, int]:
+    """Bits of a pattern, mask and value of its fixed ones. There are a thousand, and all are read at each start."""
     bits = text.replace(" ", "")
-    mask = value = 0
-    found: dict[str, list[int]] = defaultdict(list)
-    for index, char in enumerate(bits):
-        position = len(bits) - 1 - index
-        if char in "01":
-            mask |= 1 << position
-            value |= int(char) << position
-        elif char.isalpha():
-            found[char].append(position)
-        else:
-            raise ValueError(f"{char!r} in pattern {text!r}")
-    fields = {n: tuple((p, len(ps) - 1 - k) for k, p in enumerate(ps)) for n, ps in found.items()}
-    return len(bits), mask, value, fields
+    try:
+        return len(bits), int(bits.translate(_MASK), 2), int(bits.translate(_VALUE), 2)
+    except ValueError:
+        raise ValueError(f"pattern {text!r} is not made of 0, 1 and letters") from None
 
 
 def encoding(
@@ -132,11 +135,11 @@ def encoding(
     group: str = "",
 ) -> Pattern:
     """A pattern that is in no table yet; see :func:`a32`."""
-    bits, mask, value, fields = _parse(text)
+    bits, mask, value = _parse(text)
     if bits != 32 and not (isa == T32 and bits == 16):
         raise ValueError(f"{isa} {name}: {bits} bits in {text!r}")
     names = frozenset((capstone or name.partition("_")[0]).split())
-    return Pattern(isa, text, name, names, lifter or _nothing, bad, see, group, bits, mask, value, fields)
+    return Pattern(isa, text, name, names, lifter or _nothing, bad, see, group, bits, mask, value)
 
 
 def _nothing(insn: Any) -> None:
@@ -153,7 +156,7 @@ def _group() -> str:
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals["__name__"] == __name__:
         frame = frame.f_back
-    return Path(frame.f_code.co_filename).stem.removeprefix("lift_") if frame is not None else ""
+    return frame.f_globals["__name__"].rpartition(".")[2].removeprefix("lift_") if frame is not None else ""
 
 
 def a32(
