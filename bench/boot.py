@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--seeks", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="jitrr-bench-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="jitrr-bench-", ignore_cleanup_errors=True) as scratch:
         measured = list(rows(fetch(options.guest), options.repeat, options.seeks, Path(scratch)))
     if options.json:
         print(json.dumps({what: figure for what, figure, _ in measured}))

@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--seeks", type=int, default=40)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="jitrr-bench-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="jitrr-bench-", ignore_cleanup_errors=True) as scratch:
         path = Path(scratch) / "with0.jrr"
         measured = noted(recordings(fetch(options.guest), options.repeat, Path(scratch)))
         recording = Recording(path)

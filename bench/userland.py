@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="jitrr-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="jitrr-bench-", ignore_cleanup_errors=True) as folder:
         measured = measure(fetch(options.guest), options.repeat, Path(folder))
     if options.json:
         print(json.dumps({"guest": options.guest, "work": list(WORK), "seconds": measured}))

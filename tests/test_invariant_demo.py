@@ -80,8 +80,12 @@ def test_thresholds_do_not_matter(recording: Recording, truth: dict[int, bytes],
     assert Walk(recording, sorted(truth), "auto", thresholds).digests == truth
 
 
-def test_traces_do_not_matter(recording: Recording, truth: dict[int, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_traces_do_not_matter(
+    arch: str, recording: Recording, truth: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty_cache(tmp_path / "cache", arch, monkeypatch)
     monkeypatch.setattr("jitrr.engine.tier.TRACE_PAUSE", 0)
+    monkeypatch.setattr("jitrr.engine.tier.WIDE", 1)
     monkeypatch.setattr("runtime.machine.POLL_SECONDS", 0.0)
     service = Tier.service
 
@@ -135,7 +139,7 @@ def test_a_damaged_cache_is_no_cache(
     Walk(recording, [], "auto", EAGER)
     rng = random.Random(SEED)
     for entry in sorted(cache.iterdir()):
-        if not entry.name.startswith("native") and entry.is_file() and (data := bytearray(entry.read_bytes())):
+        if not entry.name.startswith(("native", ".")) and entry.is_file() and (data := bytearray(entry.read_bytes())):
             data[rng.randrange(len(data))] ^= 0x10
             entry.write_bytes(data)
     assert Walk(recording, sorted(truth), "auto", EAGER).digests == truth

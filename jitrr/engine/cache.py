@@ -18,7 +18,7 @@ LIMIT = 512 << 20
 _DIGEST = 16
 #: Entries that are part of the installed program.
 INSTALLED = Path(__file__).resolve().parents[1] / "native"
-#: Entries written since the cache was last brought within its bounds.
+#: Names of entries written by or for this process since the cache was last brought within its bounds.
 _added: set[str] = set()
 
 
@@ -90,6 +90,19 @@ def store(name: str, content: bytes, folder: Path | None = None) -> None:
         _added.add(name)
     except OSError:
         return
+
+
+def added(name: str) -> None:
+    """Another process has stored an entry for this one."""
+    _added.add(name)
+
+
+def last_change() -> int:
+    """A number that is another one when entries have come or gone."""
+    try:
+        return cache_dir().stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def trim(limit: int = LIMIT) -> None:

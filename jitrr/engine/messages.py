@@ -8,12 +8,13 @@ from typing import IO, Any
 
 
 def read_message(stream: IO[bytes]) -> Any:
-    """The next message, or None at the end."""
+    """The next message, or None at the end (also one that is not there as a whole)."""
     header = stream.read(4)
     if len(header) < 4:
         return None
-    data = stream.read(struct.unpack("<I", header)[0])
-    return pickle.loads(data)
+    (size,) = struct.unpack("<I", header)
+    data = stream.read(size)
+    return pickle.loads(data) if len(data) == size else None
 
 
 def take_message(received: bytearray) -> Any:

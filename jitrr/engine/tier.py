@@ -10,11 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import pickle
 import select
-import struct
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -26,8 +22,8 @@ from jitrr.engine import cache
 from jitrr.engine.cells import CELL_SIZE
 from jitrr.engine.former import LARGE, SMALL, Body, Formed, Former
 from jitrr.engine.memory import anonymous
-from jitrr.engine.messages import message
 from jitrr.engine.traces import Trace
+from jitrr.engine.workers import Worker
 
 MASK64 = (1 << 64) - 1
 CODE_BYTES = 128 << 20
@@ -40,6 +36,8 @@ MOST_WAITING = 80
 #: A trace takes 20 ms. Regions entered often that it takes for one; services (every 10 ms) from one to the next, at
 #: least: three times as many while the worker is behind, doubled by each trace that shows nothing new.
 WIDE, TRACE_PAUSE, LONGEST_PAUSE = 8, 30, 1000
+#: Services from one look at what other processes have added to the cache to the next.
+LOOK = 100
 
 
 class CodeArena:
@@ -60,68 +58,6 @@ class CodeArena:
         return self.base + at
 
 
-class Worker:
-    """The compile process: requests go down one pipe, results come up another."""
-
-    def __init__(self, frontend: str):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "jitrr.engine.worker", frontend], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            start_new_session=True,
-        )  # fmt: skip
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
-        os.set_blocking(self._in, False)
-        self.ended = False
-        #: Numbers of the regions it has been asked for and has not answered.
-        self.waiting: set[int] = set()
-        self._pending = bytearray()
-        self._received = bytearray()
-
-    def send(self, number: int, request: Any) -> None:
-        self.waiting.add(number)
-        self._pending += message((number, *request))
-        self.push()
-
-    def push(self) -> None:
-        """Write what the pipe takes."""
-        while self._pending:
-            try:
-                done = os.write(self._in, self._pending[: 1 << 16])
-            except BlockingIOError:
-                return
-            except BrokenPipeError:
-                self._pending.clear()
-                return
-            del self._pending[:done]
-
-    def fileno(self) -> int:
-        """Readable when there are results."""
-        return self._out
-
-    def results(self) -> list[Any]:
-        """Messages that have arrived."""
-        self.push()
-        found = []
-        while select.select([self._out], [], [], 0.0)[0]:
-            data = os.read(self._out, 1 << 20)
-            if not data:
-                self.ended = True
-                break
-            self._received += data
-        while len(self._received) >= 4:
-            (size,) = struct.unpack_from("<I", self._received)
-            if len(self._received) < 4 + size:
-                break
-            found.append(pickle.loads(bytes(self._received[4 : 4 + size])))
-            self.waiting.discard(found[-1][0])
-            del self._received[: 4 + size]
-        return found
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
 class Tier:
     """Hot regions of one engine. A block is looked for in the disk cache after ``threshold`` executions and compiled
     after ``patience``; where the guest spends its time, larger regions are made of the same blocks. ``synchronous``:
@@ -138,8 +74,10 @@ class Tier:
         self.large: dict[int, None] = {}  # those of large ones
         self.users: dict[int, set[int]] = defaultdict(set)  # head -> entries of regions it is part of
         self.asked: set[int] = set()
-        #: Regions in the disk cache: most questions need no file to be opened.
+        #: Regions in the disk cache: most questions need no file to be opened. Large ones that were looked for in vain.
         self.stored = cache.names("region")
+        self.wanted: dict[str, tuple[int, int]] = {}
+        self._cache_changed, self._look = cache.last_change(), LOOK
         self.samples: Counter[int] = Counter()
         #: Entries of small regions that have been entered often, and how often each has been.
         self.entered: list[int] = []
@@ -192,6 +130,7 @@ class Tier:
             s["sample"] = 0
         self._collect(0.0)
         self._feed()
+        self._look_around()
         if self.synchronous:
             self.finish()
         self._follow()
@@ -205,7 +144,12 @@ class Tier:
             self._collect(1.0)
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers. Large regions of traces come late and are what makes the next run faster: if there are any
+        left, a worker finishes on its own what was asked for."""
+        rest = [*reversed(self.later), *reversed(self.queue)]
+        large = [formed for formed in (*self.later, *self.waiting.values()) if formed.limits == LARGE]
+        if large and self.workers and not self.synchronous:
+            self.workers.pop().leave([self._request(formed) for formed in rest])
         for worker in self.workers:
             worker.close()
         self.workers.clear()
@@ -219,6 +163,7 @@ class Tier:
             for number, code, linked in worker.results():
                 self._arrived(number, code, linked)
             if worker.ended:  # killed from outside: the next hot block starts another
+                self.failures.append(worker.last_words())
                 worker.close()
                 self.workers.remove(worker)
                 for number in worker.waiting:
@@ -269,17 +214,34 @@ class Tier:
         name = self._name(self.body(head), head, pc, limits)
         data = cache.load(name) if name in self.stored else None
         if data is None:
+            if limits == LARGE:
+                self.wanted[name] = head, pc
             return False
         deltas, digests, linked, code = msgpack.unpackb(data)
         former = Former(self, head, pc, limits)
-        heads = [head] + [former.find((pc + delta) & former.mask) for delta in deltas[1:]]
-        if not all(heads):
+        heads = [former.find((pc + delta) & former.mask) for delta in deltas]
+        if heads[0] != head or not all(heads):
             return False
         bodies = [self.body(h) for h in heads]
         if [b.digest for b in bodies] != digests:
             return False
         self._install(Formed(head, pc, heads, deltas, bodies, [], former.bits, limits), code, linked)
         return True
+
+    def _look_around(self) -> None:
+        """Other processes may have added to the cache what this one has looked for."""
+        self._look -= 1
+        if self._look:
+            return
+        self._look, change = LOOK, cache.last_change()
+        if change == self._cache_changed:
+            return
+        self._cache_changed = change
+        before, self.stored = self.stored, cache.names("region")
+        for name in sorted(self.stored - before):
+            head, pc = self.wanted.get(name, (0, 0))
+            if head and not self._is_stale(head):
+                self._put_cached(head, pc, LARGE)
 
     def _name(self, body: Body, head: int, pc: int, limits: tuple[int, int]) -> str:
         """Of a region in the cache. Many blocks are the same (the ends of functions); a kernel moves by whole pages."""
@@ -311,7 +273,12 @@ class Tier:
                 worker = self._start_worker()
             self.number += 1
             self.waiting[self.number] = formed
-            worker.send(self.number, (self._opt, *formed.request()))
+            worker.send(self.number, self._request(formed))
+
+    def _request(self, formed: Formed) -> tuple[Any, ...]:
+        """What a worker needs to compile a region and to keep it."""
+        name = self._name(formed.bodies[0], formed.head, formed.pc, formed.limits)
+        return name, [b.digest for b in formed.bodies], self._opt, *formed.request()
 
     def _arrived(self, number: int, code: bytes | None, linked: Any) -> None:
         formed = self.waiting.pop(number, None)
@@ -320,10 +287,8 @@ class Tier:
         if code is None:
             self.failures.append(str(linked))
             return
-        digests = [b.digest for b in formed.bodies]
-        entry = msgpack.packb((formed.deltas, digests, bool(linked), code))
         name = self._name(formed.bodies[0], formed.head, formed.pc, formed.limits)
-        cache.store(name, entry)
+        cache.added(name)
         self.stored.add(name)
         self._install(formed, code, bool(linked))
 
@@ -378,6 +343,7 @@ class Tier:
         self.queue.clear()
         self.later.clear()
         self.asked.clear()
+        self.wanted.clear()
         self.samples.clear()
         self.entered.clear()
         self.promotions.clear()

@@ -1,20 +1,30 @@
 """The compile worker: a process of its own that turns regions into machine code, so that the guest keeps running.
 
-Reads length-prefixed pickles ``(number, opt, pc_bits, blocks)`` from standard input (``opt``: as in
-codegen.compile_region_ir) and writes ``(number, code, linked)``: ``code`` is position-independent machine code, or with
-``linked`` an object image to link, or None when it cannot be compiled.
+Reads length-prefixed pickles ``(number, name, digests, opt, pc_bits, blocks)`` from standard input (``opt``: as in
+codegen.compile_region_ir), keeps each region in the cache under its name, and writes ``(number, code, linked)``:
+``code`` is position-independent machine code, or with ``linked`` an object image to link, or None when it cannot be
+compiled. At the end of its input it goes on with what has been left in a file, in the background.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import sys
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import IO, Any
 
+import msgpack
+
+from jitrr.engine import cache
 from jitrr.engine.codegen import compile_region_ir
 from jitrr.engine.messages import message, read_message
 from jitrr.engine.object_file import plain_code
 from jitrr.engine.region_ir import Block, Region, generate
+
+#: Processor seconds for what has been left, at most.
+LEFT_SECONDS = 30
 
 
 def compile_region(frontend: Any, region: Region, opt: int = 1) -> tuple[bytes, bool]:
@@ -25,26 +35,72 @@ def compile_region(frontend: Any, region: Region, opt: int = 1) -> tuple[bytes, 
     return (image, True) if code is None else (code, False)
 
 
+def _compiled(frontend: Any, request: tuple[Any, ...]) -> tuple[bytes | None, Any]:
+    """A region's (code, linked), or None and the reason: what cannot be compiled stays with the interpreter."""
+    *_, opt, pc_bits, blocks = request
+    try:
+        return compile_region(frontend, Region([Block(*b) for b in blocks], pc_bits), opt)
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}"
+
+
+def _keep(request: tuple[Any, ...], code: bytes | None, linked: Any) -> None:
+    """Store a region as Tier looks for it: deltas and digests of its blocks, then the code."""
+    _, name, digests, *_, blocks = request
+    if code is not None:
+        cache.store(name, msgpack.packb(([delta for *_, delta in blocks], digests, linked, code)))
+
+
+def _messages(file: IO[bytes]) -> Iterator[Any]:
+    while (request := read_message(file)) is not None:
+        yield request
+
+
+def _to_background() -> None:
+    """Nobody waits for this process any more, neither for its end nor for a processor."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    os.nice(19)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = int(used.ru_utime + used.ru_stime) + LEFT_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+
+
+def _finish(frontend: Any, requests: Iterable[Any]) -> None:
+    """Compile for the cache alone, unless somebody removes it meanwhile: nothing may appear in a directory that is
+    being deleted."""
+    there = cache.names("region")
+    for request in requests:
+        answer = _compiled(frontend, request)
+        now = cache.names("region")
+        if not there <= now or not cache.cache_dir().is_dir():
+            return
+        _keep(request, *answer)
+        there = now
+
+
 def main() -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input ends, then finish what the machine has left in a file (its descriptor is the second
+    argument), if anything."""
     from jitrr.engine.frontends import load_frontend
 
     frontend = load_frontend(sys.argv[1])
-    source, target = sys.stdin.buffer, sys.stdout.buffer
-    while (request := read_message(source)) is not None:
-        number, opt, pc_bits, blocks = request
-        region = Region([Block(*b) for b in blocks], pc_bits)
+    target = sys.stdout.buffer
+    requests = _messages(sys.stdin.buffer)
+    for request in requests:
+        code, linked = _compiled(frontend, request)
+        _keep(request, code, linked)
         try:
-            code, linked = compile_region(frontend, region, opt)
-        except Exception as error:  # what cannot be compiled stays with the interpreter; the reason is reported
-            reply = message((number, None, f"{type(error).__name__}: {error}"))
-        else:
-            reply = message((number, code, linked))
-        try:
-            target.write(reply)
+            target.write(message((request[0], code, linked)))
             target.flush()
         except BrokenPipeError:  # the machine has ended meanwhile
-            os._exit(0)
+            break
+    _to_background()
+    with open(int(sys.argv[2]), "rb") as left:
+        left.seek(0)
+        _finish(frontend, chain(requests, _messages(left)))
+    cache.trim()
 
 
 if __name__ == "__main__":
