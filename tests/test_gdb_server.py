@@ -150,6 +150,26 @@ def test_watchpoints_both_ways(client: Client, served: Served) -> None:
     client.remove(2, word, 4)
 
 
+@pytest.mark.parametrize(("kind", "name"), [(2, "watch"), (3, "rwatch"), (4, "awatch")])
+def test_watchpoints_of_physical_addresses(client: Client, served: Served, kind: int, name: str) -> None:
+    """In both directions: what is watched is the memory, whatever address it is mapped at."""
+    stack = client.register({"x86_64": "rsp", "i386": "esp", "arm": "sp"}[client.arch])
+    physical = served.subject.target.translate(stack - 8)
+    assert physical is not None
+    linear: list[object] = []
+    by_place: list[object] = []
+    for found, address, mode in ((linear, stack - 8, 0), (by_place, physical, 1)):
+        client.seek(31_000_000)
+        assert client.ask(f"Qqemu.PhyMemMode:{mode}") == "OK"
+        client.insert(kind, address, 4)
+        assert client.ask("Qqemu.PhyMemMode:0") == "OK"
+        assert f"T05{name}:{address:x}" in client.ask("c")
+        found.append(client.icount)
+        found.append((client.ask("bc").partition(":")[0], client.icount))
+        client.remove(kind, address, 4)
+    assert linear == by_place
+
+
 def test_a_step_over_a_write_tells(client: Client) -> None:
     stack = client.register({"x86_64": "rsp", "i386": "esp", "arm": "sp"}[client.arch])
     client.insert(2, stack - 8, 4)

@@ -152,6 +152,21 @@ def test_last_write(monitor: Monitor, travel: Travel) -> None:
     travel.seek(PLACE)
     monitor.execute(f"last-write-phys {physical} 4")
     assert travel.icount == at
+    travel.seek(PLACE)
+    for kind in ("read", "access"):
+        said = monitor.execute(f"{kind[0]}watch-phys {physical} 4")
+        assert said.endswith(f": {kind}, 4 bytes at {physical:#x} (physical)\n")
+    said = monitor.execute("rc")
+    assert re.match(r"Watchpoint \d, 0x[0-9a-f]+ (read|accessed): ", said) and at <= travel.icount < PLACE
+    monitor.execute("delete")
+    accessed = travel.icount
+    travel.seek(PLACE)
+    assert "read: instruction" in monitor.execute(f"last-read-phys {physical} 4")
+    read = travel.icount
+    assert accessed == max(at, read)
+    travel.seek(PLACE)
+    monitor.execute(f"last-read {sp:#x} 4")
+    assert travel.icount == read
     travel.seek(10)
     assert monitor.execute(f"last-write-phys {physical} 4").startswith(
         "Nothing has written there before instruction 10"

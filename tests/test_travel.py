@@ -189,8 +189,10 @@ def test_linear_watchpoints_stop_at_accesses(travel: Travel) -> None:
 def test_points_that_cannot_be(travel: Travel) -> None:
     with pytest.raises(ValueError, match="no RAM at physical address"):
         travel.set_points([Point("write", 1 << 39, 8, physical=True)])
-    with pytest.raises(ValueError, match="watched for writes only"):
-        Point("read", 0, 8, physical=True)
+    with pytest.raises(ValueError, match="cannot be a breakpoint"):
+        Point("break", 0, physical=True)
+    with pytest.raises(ValueError, match="a text is what the console prints"):
+        Point("write", 0, text=b"?")
     with pytest.raises(ValueError, match="no point"):
         Point("stop", 0)
     travel.set_points(())

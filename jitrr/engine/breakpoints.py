@@ -15,6 +15,7 @@ import numpy as np
 from jitrr.engine.constants import (
     DEBUG_WATCHES,
     PAGE_WATCH,
+    PAGE_WATCH_READ,
     PHYSICAL_WATCHES,
     READ,
     WATCH_LEAVE,
@@ -94,23 +95,31 @@ class Breakpoints:
             self._engine.call("set_watch", DEBUG_WATCHES + number, _signed(address), size, bits)
         self._watched = len(wanted)
 
-    def watch_physical(self, watches: Iterable[tuple[int, int]]) -> None:
-        """The same for writes to guest physical addresses (first, bytes) of RAM; ValueError when it is none."""
+    def watch_physical(self, watches: Iterable[tuple[int, int, str]]) -> None:
+        """The same for guest physical addresses of RAM; ValueError when it is none. Every access is seen but those of
+        page walks and of fetching code."""
         engine = self._engine
         places = []
-        for address, size in watches:
+        for address, size, kind in watches:
             first, last = engine.locate(address), engine.locate(address + size - 1)
             if first is None or last is None:
                 raise ValueError(f"there is no RAM at physical address {address:#x}")
-            places.append((first, size))
+            places.append((first, size, KINDS[kind]))
         if len(places) > PHYSICAL_WATCHES:
             raise TooManyWatches(f"there is room for {PHYSICAL_WATCHES} physical watchpoints: delete one")
-        engine.page_flags &= 0xFF ^ PAGE_WATCH
+        if not places and not self._physical:
+            return
+        self._physical = len(places)
+        engine.page_flags &= 0xFF ^ PAGE_WATCH ^ PAGE_WATCH_READ
+        fields = [engine.state[name] for name in ("watch_place", "watch_length", "watch_access")]
         for number in range(PHYSICAL_WATCHES):
-            first, size = places[number] if number < len(places) else (0, 0)
-            engine.state["watch_place"][number], engine.state["watch_length"][number] = first, size
-            if size:
-                engine.page_flags[first >> 12 : (first + size - 1 >> 12) + 1] |= PAGE_WATCH
+            watch = places[number] if number < len(places) else (0, 0, 0)
+            for field, value in zip(fields, watch, strict=True):
+                field[number] = value
+            first, size, accesses = watch
+            flags = accesses >> WRITE & 1 and PAGE_WATCH
+            flags |= accesses >> READ & 1 and PAGE_WATCH_READ
+            engine.page_flags[first >> 12 : first + size + 4095 >> 12] |= flags
         engine.call("flush_tlb")
 
     def take_hits(self) -> int:

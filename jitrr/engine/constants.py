@@ -6,8 +6,8 @@ from __future__ import annotations
 PAGE_CODE, PAGE_TABLE, PAGE_DIRTY = 1, 2, 4
 #: A page that writes leave alone; set by the board, for good.
 PAGE_ROM = 8
-#: A page in which a debugger watches physical addresses.
-PAGE_WATCH = 16
+#: A page in which a debugger watches physical addresses for writes, for reads.
+PAGE_WATCH, PAGE_WATCH_READ = 16, 32
 #: Marks a place that is not in RAM (engine.physical); above every physical address and every offset in RAM.
 DEVICE = 1 << 43
 TLB_SIZE, TLB_ENTRY = 1024, 32

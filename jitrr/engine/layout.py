@@ -143,7 +143,7 @@ def new_layout() -> Layout:
         layout.add(name, "u64", MAPPED_RANGES)
     for name in WATCH_FIELDS:
         layout.add(name, "u64", WATCHES)
-    for name in ("watch_place", "watch_length"):  # ranges of RAM whose writes are noted: first place, bytes
+    for name in ("watch_place", "watch_length", "watch_access"):  # in RAM: first place, bytes, 1 << READ | 1 << WRITE
         layout.add(name, "u64", PHYSICAL_WATCHES)
     layout.add("helpers", "u64", HELPER_SLOTS)
     return layout

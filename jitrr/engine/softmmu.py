@@ -29,6 +29,7 @@ from jitrr.engine.constants import (
     PAGE_ROM,
     PAGE_TABLE,
     PAGE_WATCH,
+    PAGE_WATCH_READ,
     PHYSICAL_WATCHES,
     PT_HEAT_LIMIT,
     READ,
@@ -127,7 +128,7 @@ def build(
     O_TABLE, O_MASK, O_PC, O_BASE, O_ARG = o.block_table, o.block_mask, o.pc, o.code_base, o.exit_arg
     O_WRAP, O_WATCHES, O_HITS, O_HIT_AT = o.linear_mask, o.watches, o.watch_hits, o.watch_address
     O_START, O_SIZE, O_KIND = o.watch_start, o.watch_size, o.watch_kind
-    O_PLACE, O_LENGTH, O_HIT_TIME = o.watch_place, o.watch_length, o.watch_at
+    O_PLACE, O_LENGTH, O_ACCESS, O_HIT_TIME = o.watch_place, o.watch_length, o.watch_access, o.watch_at
     O_BREAKS, O_BREAK_COUNT, O_PASSED, O_PASSED_AT = o.breakpoints, o.break_count, o.break_passed, o.break_passed_at
 
     host_call = _host_call(O_HOST_CALL, O_HOST_MXCSR, layout[host_fp] if host_fp else 0)
@@ -197,11 +198,11 @@ def build(
         return watched(cpu, hits)
 
     @inner
-    def note_place(cpu, place, size):
-        """A write to a page with watches for physical addresses."""
+    def note_place(cpu, place, size, access):
+        """An access to a page with watches for physical addresses."""
         for i in range(PHYSICAL_WATCHES):
             start, length = ld64(cpu + O_PLACE + 8 * i), ld64(cpu + O_LENGTH + 8 * i)
-            if place < start + length and start < place + size:
+            if place < start + length and start < place + size and lsr(ld64(cpu + O_ACCESS + 8 * i), access) & 1:
                 note_hit(cpu, WATCHES + i, place)
         return 0
 
@@ -244,7 +245,10 @@ def build(
         tag = page | ld64(cpu + O_SALT)
         if ld64(cpu + O_WATCHES) != 0 and hits_of(cpu, page, 4096, 1 << READ | 1 << WRITE) != 0:
             found &= ~(MAY_READ | MAY_WRITE)  # all accesses to the page are to be seen
-        fast_write = (found & MAY_WRITE) != 0 and ld8(ld64(cpu + O_FLAGS) + lsr(frame, 12)) == PAGE_DIRTY
+        flags = ld8(ld64(cpu + O_FLAGS) + lsr(frame, 12))
+        if flags & PAGE_WATCH_READ:
+            found &= ~MAY_READ
+        fast_write = (found & MAY_WRITE) != 0 and flags == PAGE_DIRTY
         st64(entry, tag if found & MAY_READ else 0)
         st64(entry + 8, tag if fast_write else 0)
         st64(entry + 16, tag if found & MAY_EXEC else 0)
@@ -275,6 +279,8 @@ def build(
         """1, 2, 4 or 8 bytes of RAM or of a device."""
         if place & DEVICE == 0:
             host = ld64(cpu + O_RAM) + place
+            if ld8(ld64(cpu + O_FLAGS) + lsr(place, 12)) & PAGE_WATCH_READ:
+                note_place(cpu, place, size, READ)
             if size == 8:
                 return ld64(host)
             if size == 4:
@@ -306,7 +312,7 @@ def build(
                         st64(smc + 8 * 511, 1)
                 st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)
         if flags & PAGE_WATCH:
-            note_place(cpu, place, size)
+            note_place(cpu, place, size, WRITE)
         if flags & PAGE_TABLE:
             first_entry = place & -8
             stale = entry_cached(cpu, ld64(cpu + O_RAM) + first_entry)

@@ -18,7 +18,7 @@ KINDS_OF_ACCESS = KINDS[1:4]
 @dataclass(frozen=True, order=True)
 class Point:
     """Where to stop: ``kind`` is "break" (before the instruction at ``address``), or "write", "read", "access" (by the
-    guest, of any of ``size`` bytes). Addresses are linear; with ``physical`` (only "write") physical. "console": where
+    guest, of any of ``size`` bytes). Addresses are linear; with ``physical`` (not "break") physical. "console": where
     the console has printed ``text``, right behind the instruction that did in both directions."""
 
     kind: str
@@ -32,8 +32,8 @@ class Point:
             raise ValueError(f"{self} is no point: a kind is one of {', '.join(KINDS)}, a size 1 or more")
         if (self.kind == "console") != bool(self.text):
             raise ValueError(f"{self} is no point: a text is what the console prints")
-        if self.physical and self.kind != "write":
-            raise ValueError("a physical address can be watched for writes only")
+        if self.physical and self.kind not in KINDS_OF_ACCESS:
+            raise ValueError("a physical address can be watched, and cannot be a breakpoint")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class PointTable:
         self._physical = [p for p in points if p.physical]
         self._breaks = {p.address: p for p in points if p.kind == "break"}
         breakpoints.watch((p.address, p.size, p.kind) for p in self._linear)
-        breakpoints.watch_physical((p.address, p.size) for p in self._physical)
+        breakpoints.watch_physical((p.address, p.size, p.kind) for p in self._physical)
         breakpoints.set(self._breaks)
 
     @property
@@ -86,5 +86,8 @@ class PointTable:
             pc = engine.linear(int(engine.state["pc"]))
             return Hit(stop.icount, self._breaks[pc], pc)
         number = (stop.watches & -stop.watches).bit_length() - 1
-        point = self._linear[number] if number < _PHYSICAL else self._physical[number - _PHYSICAL]
-        return Hit(stop.icount - 1, point, stop.address)
+        if number < _PHYSICAL:
+            return Hit(stop.icount - 1, self._linear[number], stop.address)
+        point = self._physical[number - _PHYSICAL]
+        inside = stop.address - (self._machine.engine.locate(point.address) or 0)
+        return Hit(stop.icount - 1, point, point.address + inside)

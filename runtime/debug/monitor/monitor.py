@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from runtime.debug.disassemble import disassemble
-from runtime.debug.monitor import hardware, inputs, look, moves, places  # noqa: F401 (they fill the table)
+from runtime.debug.monitor import hardware, inputs, look, moves, places, points  # noqa: F401 (they fill the table)
 from runtime.debug.monitor.commands import MonitorError, perform
 from runtime.debug.monitor.expressions import evaluate
 from runtime.debug.target import MemoryFault, Target
@@ -184,7 +184,7 @@ class Monitor:
         if point.kind == "break":
             return f"Breakpoint{number}: {where}"
         if point.kind == "console":
-            return f"Watchpoint{number}, console printed {moves.shown(point.text)}: {where}"
+            return f"Watchpoint{number}, console printed {points.shown(point.text)}: {where}"
         what = {"write": "written", "read": "read", "access": "accessed"}[point.kind]
         return f"Watchpoint{number}, {arrival.address:#x} {what}: {where}"
 
