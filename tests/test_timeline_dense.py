@@ -36,7 +36,7 @@ def test_stepping_back_runs_few_instructions(recording):
             ran.append(self.icount)
             super()._step()
 
-    replay = Replay(recording, factory=Counting, verify=False, dense=True)
+    replay = Replay(recording, factory=Counting, verify=False, dense=True, shelf=False)
     replay.run_to(END)
     replay.seek(END - 1)  # from the beginning
     before = len(ran)
@@ -60,7 +60,7 @@ def test_a_walk_among_places_is_exact(recording, monkeypatch):
     for target in sorted(set(targets)):
         straight.run_to(target)
         expected[target] = straight.digest()
-    replay = Replay(recording, factory=make_machine, dense=True)
+    replay = Replay(recording, factory=make_machine, dense=True, shelf=False)
     for target in targets:
         replay.seek(target)
         assert (replay.icount, replay.digest()) == (target, expected[target])

@@ -26,7 +26,7 @@ def command(recording: Path, as_json: bool) -> None:
         return
     ended = f"{info['reason']}{': ' * bool(info['message'])}{info['message']}"
     closed = ended if info["clean_close"] else "no, it was cut short; what is there replays exactly"
-    mb = {name: f"{info[name] / 1e6:.1f} MB" for name in ("bytes", "bytes_checkpoints", "bytes_images")}
+    mb = {name: f"{info[name] / 1e6:.1f} MB" for name in ("bytes", "bytes_checkpoints", "bytes_images", "bytes_shelf")}
     rows = {
         "recording": f"{info['path']}, format {info['format']}, made {info['created']}",
         "machine": f"{info['arch']}, {info['machine']}, {info['memory'] >> 20} MiB, icount shift {info['shift']}",
@@ -37,7 +37,7 @@ def command(recording: Path, as_json: bool) -> None:
         "digests": f"{info['digests']:,}",
         "checkpoints": f"{info['checkpoints']:,}",
         "size": f"{mb['bytes']}: log {info['bytes_log'] / 1e3:.1f} KB, checkpoints {mb['bytes_checkpoints']}, "
-        f"images {mb['bytes_images']}",
+        f"images {mb['bytes_images']}" + f", left by replays {mb['bytes_shelf']}" * (info["bytes_shelf"] > 0),
         "closed": closed,
     }
     for name, value in rows.items():

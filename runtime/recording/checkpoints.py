@@ -22,6 +22,8 @@ from runtime.recording.errors import RecordingError
 from runtime.recording.files import read_file, write_atomic
 from runtime.recording.pages import PageWriter
 
+#: Bytes that checkpoints may take, if nobody says otherwise.
+DEFAULT_BUDGET = 1 << 30
 _MAGIC = b"JRCK"
 #: Pages that are copied without asking for memory.
 _COPIES = 8192

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import xxhash
@@ -20,6 +22,16 @@ def write_atomic(path: Path, data: bytes) -> None:
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(data)
     os.replace(partial, path)
+
+
+def bytes_in(*folders: Path) -> int:
+    """The size of all files in ``folders``, from which others may be removing some."""
+    total = 0
+    for path in (path for folder in folders for path in folder.rglob("*")):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            total += status.st_size if S_ISREG(status.st_mode) else 0
+    return total
 
 
 def read_file(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,13 +14,14 @@ import xxhash
 
 from runtime.config import MachineConfig
 from runtime.recording.branch import Past, open_past
-from runtime.recording.checkpoints import Checkpoints, CheckpointWriter
+from runtime.recording.checkpoints import DEFAULT_BUDGET, Checkpoints, CheckpointWriter
 from runtime.recording.errors import RecordingError
-from runtime.recording.files import read_file, read_json, write_atomic, write_json
+from runtime.recording.files import bytes_in, read_file, read_json, write_atomic, write_json
 from runtime.recording.labels import LABELS
 from runtime.recording.log import Log, LogWriter
 from runtime.recording.packed import Unpacked
 from runtime.recording.pages import PageReader, PageWriter
+from runtime.recording.shelf import SHELF
 
 #: Version of the format. A reader refuses newer ones; what an older one meant is listed in its ``quirks``.
 FORMAT = 3
@@ -27,8 +29,9 @@ FORMAT = 3
 READABLE = (2, 3)
 #: Behaviours of this version that a later one may do otherwise and must then imitate; none so far.
 QUIRKS: list[str] = []
-DEFAULT_BUDGET = 1 << 30
 MANIFEST, CLOSED, LOG = "manifest.json", "closed.json", "log.mcap"
+#: What sessions put there, at any time.
+_LATER = (LABELS, SHELF)
 
 
 class RecordingWriter:
@@ -56,6 +59,7 @@ class RecordingWriter:
         pages = PageWriter(self.path / "pages", past.recording.pages if past else ())
         self.checkpoints = CheckpointWriter(self.path / "checkpoints", pages, config.pages, budget)
         manifest = {"format": FORMAT, "quirks": QUIRKS, "machine": config.to_dict(), "versions": versions()}
+        manifest["budget"] = budget
         if past is not None:
             manifest["parent"] = past.describe(self.path)
         write_json(self.path / MANIFEST, manifest | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
@@ -124,7 +128,7 @@ class Recording:
                 raise RecordingError(f"{path} is missing")
             if path.stat().st_size != size:
                 raise RecordingError(f"{path} is damaged: {path.stat().st_size} bytes, not {size}")
-        if xxhash.xxh3_128_hexdigest(read_file(self.path / LOG)) != closed["log"]:
+        if _log_hash(self.path) != closed["log"]:
             raise RecordingError(f"{self.path / LOG} is damaged: its hash does not match")
 
     @property
@@ -133,6 +137,17 @@ class Recording:
         output just before is perhaps the other's."""
         before = [*self.past.recording.cuts, self.past.icount] if self.past else self.manifest.get("cuts", [])
         return [icount for icount in before if self.past is None or icount <= self.past.icount]
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is one file, and ``path`` only where that is unpacked."""
+        return self._unpacked is not None
+
+    @cached_property
+    def identity(self) -> bytes:
+        """16 bytes that only this recording has, or one with the same history."""
+        log = read_json(self.path / CLOSED)["log"] if self.clean_close else _log_hash(self.path)
+        return xxhash.xxh3_128_digest(json.dumps([self.manifest, log], sort_keys=True).encode())
 
     @cached_property
     def pages(self) -> PageReader:
@@ -159,14 +174,10 @@ class Recording:
             raise RecordingError(f"{self.given} ends at instruction {self.icount}, there is no instruction {icount}")
 
     def size(self) -> dict[str, int]:
-        """Bytes on disk by part: log, checkpoints (pages included), images, total."""
-
-        def total(*names: str) -> int:
-            return sum(p.stat().st_size for name in names for p in (self.path / name).rglob("*") if p.is_file())
-
-        checkpoints = total("checkpoints", "pages")
-        log = (self.path / LOG).stat().st_size
-        return {"log": log, "checkpoints": checkpoints, "images": total("images"), "total": total(".")}
+        """Bytes on disk by part: log, checkpoints (pages included), images, states left by replays, total."""
+        parts = {"checkpoints": ("checkpoints", "pages"), "images": ("images",), "shelf": (SHELF,), "total": (".",)}
+        sizes = {part: bytes_in(*(self.path / name for name in names)) for part, names in parts.items()}
+        return {"log": (self.path / LOG).stat().st_size, **sizes}
 
     def info(self) -> dict[str, Any]:
         """What ``jitrr info --json`` prints."""
@@ -177,6 +188,7 @@ class Recording:
             "shift": machine["shift"], "append": machine["append"], "events": len(self.log.events),
             "digests": len(self.log.digests), "checkpoints": len(self.checkpoints.icounts), "bytes": size["total"],
             "bytes_log": size["log"], "bytes_checkpoints": size["checkpoints"], "bytes_images": size["images"],
+            "bytes_shelf": size["shelf"],
             "clean_close": self.clean_close, "reason": self.reason, "message": self.message,
             "created": self.manifest["created"], "versions": self.manifest["versions"], "begin": self.begin,
             "parent": self.manifest.get("parent"),
@@ -193,10 +205,13 @@ def store_images(path: Path, config: MachineConfig) -> None:
 
 def write_closed(path: Path, icount: int) -> None:
     """Set the clean-close mark of the recording ``path``, ``icount`` long: all its other files are complete."""
-    names = sorted(p for p in path.rglob("*") if p.is_file() and p.name != LABELS)
-    sizes = {str(p.relative_to(path)): p.stat().st_size for p in names}
-    log_hash = xxhash.xxh3_128_hexdigest((path / LOG).read_bytes())
-    write_json(path / CLOSED, {"icount": icount, "files": sizes, "log": log_hash})
+    names = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
+    sizes = {str(name): (path / name).stat().st_size for name in names if name.parts[0] not in _LATER}
+    write_json(path / CLOSED, {"icount": icount, "files": sizes, "log": _log_hash(path)})
+
+
+def _log_hash(path: Path) -> str:
+    return xxhash.xxh3_128_hexdigest(read_file(path / LOG))
 
 
 def versions() -> dict[str, str]:

@@ -36,6 +36,8 @@ class Place:
     pages: np.ndarray
     hashes: np.ndarray
     halted_at: int | None = None
+    #: How long the machine ran to come here from a state that is on disk.
+    seconds: float = 0.0
 
     def table(self) -> np.ndarray:
         """The page map, (npages, 2) uint64; not to be changed."""
@@ -80,6 +82,19 @@ class Kept:
             if name not in self._pages and name not in self._recorded:
                 self._pages[name] = bytes(ram[page * PAGE : page * PAGE + PAGE])
         self._known = table
+        self._insert(place)
+
+    def put(self, place: Place, contents: dict[bytes, bytes]) -> None:
+        """Keep ``place``, whose pages are the recording's or in ``contents``."""
+        self._pages |= contents
+        self._insert(place)
+
+    def drop(self, icount: int) -> None:
+        """What is kept of ``icount``, if anything, is of no use."""
+        if self._places.pop(icount, None) is not None:
+            self.icounts.remove(icount)
+
+    def _insert(self, place: Place) -> None:
         if place.icount not in self._places:
             insort(self.icounts, place.icount)
         self._places[place.icount] = place

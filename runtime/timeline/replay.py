@@ -17,9 +17,11 @@ from runtime.machine_api import Stop, StopReason
 from runtime.recording.digest import PAGE, PageHashes, decode_state, differing, encode_state, machine_digest
 from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.recording import Recording
+from runtime.recording.shelf import Shelf
 from runtime.timeline.build import Factory, build
 from runtime.timeline.dense import DISTANCES, Kept, Place, nearest
 from runtime.timeline.progress import Progress
+from runtime.timeline.shelving import WORTH, Lead, shelve, unshelve
 from runtime.timeline.watch import Interrupted, Watch
 
 if TYPE_CHECKING:
@@ -35,11 +37,12 @@ _FAR = 4096
 
 class Replay:
     """A machine under replay, at instruction ``icount``. Divergence when it leaves the recorded course. ``dense``:
-    leave temporary checkpoints on the way, for somebody who moves about (runtime.timeline.dense)."""
+    leave temporary checkpoints on the way, for somebody who moves about (runtime.timeline.dense), and states for later
+    sessions (runtime.timeline.shelving). ``shelf``: use those that earlier ones left, too."""
 
     def __init__(self, recording: Recording, *, tier: str = "auto", console: ConsoleOutput | None = None,
                  verify: bool = True, watch: Watch | None = None, progress: Progress | None = None,
-                 factory: Factory | None = None, dense: bool = False):  # fmt: skip
+                 factory: Factory | None = None, dense: bool = False, shelf: bool = True):  # fmt: skip
         self.recording, self._dense = recording, dense
         self._border = Replayer(recording.log.events, console)
         self._watch, self._progress = watch or Watch(), progress
@@ -52,6 +55,7 @@ class Replay:
         self.verified = 0
         self._hashes = PageHashes(len(self.machine.ram) // PAGE)
         self._kept = Kept(recording.pages)
+        self._shelf, self._lead = Shelf(recording, shelf), Lead()
         self._recorded = lru_cache(4)(self._load)
         self._base = recording.begin
         self._marked = (time.monotonic(), self.icount)
@@ -77,8 +81,8 @@ class Replay:
         self._advance(icount)
 
     def places(self) -> list[int]:
-        """Where there are checkpoints, recorded or temporary, ascending."""
-        return sorted({*self.recording.checkpoints.icounts, *self._kept.icounts})
+        """Where there are checkpoints, recorded, left by a replay or temporary, ascending."""
+        return sorted({*self.recording.checkpoints.icounts, *self._shelf.icounts, *self._kept.icounts})
 
     def seek(self, icount: int, afresh: bool = False) -> None:
         """Go to exactly ``icount``, by way of the nearest checkpoint at or before it unless the machine is nearer.
@@ -86,8 +90,8 @@ class Replay:
         self.recording.check_within(icount)
         best = self._nearest(icount)
         if not best <= self.icount <= icount or self._border.failed or (afresh and self.icount == icount):
-            self._restore(self._place(best))
-            self.verified = best
+            self.verified = self._restore_before(icount)
+            self._kept.thin(icount)
         if self._dense:
             for distance in DISTANCES:
                 self._leave_place(icount - distance, distance)
@@ -95,17 +99,59 @@ class Replay:
 
     def _nearest(self, icount: int) -> int:
         """Where the last place at or before ``icount`` is."""
-        return max(nearest(self.recording.checkpoints.icounts, icount), nearest(self._kept.icounts, icount))
+        return max(self._on_disk(icount), nearest(self._kept.icounts, icount))
 
-    def _place(self, icount: int) -> Place:
-        return self._kept[icount] if icount in self._kept else self._recorded(icount)
+    def _on_disk(self, icount: int) -> int:
+        """Where the last place at or before ``icount`` is that later sessions have."""
+        return max(nearest(self.recording.checkpoints.icounts, icount), nearest(self._shelf.icounts, icount))
+
+    def _restore_before(self, icount: int) -> int:
+        """Put the machine into the last state to be had at or before ``icount``; returns where that is."""
+        while True:
+            best = self._nearest(icount)
+            try:
+                if (place := self._place(best)) is not None:
+                    self._restore(place)
+                    return best
+            except (Divergence, RecordingError):
+                if best not in self._shelf:
+                    raise
+                self._shelf.remove(best)  # perhaps another version of jitrr left it
+                self._kept.drop(best)
+
+    def _place(self, icount: int) -> Place | None:
+        """The place at ``icount``; None, and there is none any more, if what an earlier session left is no good."""
+        if icount in self._kept:
+            return self._kept[icount]
+        if icount not in self._shelf:
+            return self._recorded(icount)
+        shelved = self._shelf.take(icount)
+        if shelved is None:
+            return None
+        place = unshelve(shelved, self._recorded(shelved.base), self.recording)
+        if place is None:
+            self._shelf.remove(icount)
+            return None
+        self._base = shelved.base
+        self._kept.put(place, shelved.contents)
+        return place
 
     def _leave_place(self, icount: int, distance: int) -> None:
         """On the way to a position ``distance`` behind ``icount``: go there and keep it, if it helps."""
         if self.icount < icount and icount - self._nearest(icount) > distance // 2:
             self.run_to(icount)
-            self.keep()
+            self._leave()
             self._kept.thin(icount)
+
+    def _leave(self) -> None:
+        """Keep this state, also for later sessions if they would take long to come here."""
+        self.keep()
+        place = self._kept[self.icount]
+        if place.seconds < WORTH:
+            return
+        shelved = shelve(place, self._base, self._kept, self.recording)
+        if shelved is not None and self._shelf.put(shelved):
+            self._lead.restart(self.icount, 0.0)
 
     def finish(self) -> None:
         """Run to the end of the recording; a crash of the guest has to happen again."""
@@ -128,7 +174,8 @@ class Replay:
             self._base, base = near, self._recorded(near).base
             pages = differing(table, base)
         place = Place(self.icount, machine.cpu_state(), encode_state(machine.device_state()), base,
-                      self._border.position, pages, table[pages], machine.halted_at)  # fmt: skip
+                      self._border.position, pages, table[pages], machine.halted_at,
+                      self._lead.seconds(self.icount, self._on_disk(self.icount)))  # fmt: skip
         self._kept.add(place, machine.ram)
 
     def return_to(self, icount: int) -> None:
@@ -175,6 +222,7 @@ class Replay:
         """Show what is left of the console, end the machine."""
         self._border.close()
         self.machine.close()
+        self._shelf.close()
 
     def _begin(self) -> None:
         """Be at the recorded beginning; a machine that begins otherwise (a piece of a recording, another version's
@@ -212,6 +260,7 @@ class Replay:
         if machine.cpu_state() != place.cpu or encode_state(machine.device_state()) != place.devices:
             raise Divergence(place.icount, "the machine is not in the checkpoint's state after it was restored")
         machine.halted_at = place.halted_at
+        self._lead.restart(place.icount, 0.0 if self._on_disk(place.icount) == place.icount else place.seconds)
         self._marked = (time.monotonic(), self.icount)
 
     def _write_pages(self, pages: np.ndarray, wanted: np.ndarray) -> None:
@@ -239,7 +288,9 @@ class Replay:
     def advance(self, icount: int) -> Stop:
         """Run to exactly ``icount``, no digests, or to a breakpoint or watchpoint of the machine's."""
         while True:
+            begin = time.perf_counter()
             stop = self.machine.run_to(icount)
+            self._lead.ran(time.perf_counter() - begin)
             if self._border.failed:
                 raise self._border.failed
             if stop.reason is StopReason.INTERRUPTED:
@@ -262,6 +313,6 @@ class Replay:
     def _mark(self, icount: int) -> None:
         """In a long run: see that going back from here will not be one."""
         if self._dense and self._nearest(icount) <= self._marked[1]:
-            self.keep()
+            self._leave()
             self._kept.thin(icount)
         self._marked = (time.monotonic(), icount)

@@ -48,7 +48,7 @@ def narrow(recording: Recording, good: int, bad: int, tiers: tuple[str, str], *,
     """Replay the interval on two machines and find the instruction after which they first differ, one line of text.
     Both are right at ``good``; at ``bad`` at least one is wrong."""
     runs = [
-        Replay(recording, tier=tier, verify=False, watch=watch, factory=factory)
+        Replay(recording, tier=tier, verify=False, watch=watch, factory=factory, shelf=False)
         for tier, factory in zip(tiers, factories, strict=True)
     ]
     try:
@@ -108,7 +108,7 @@ def _verify_path(path: Path, begin: int, end: int, tier: str, factory: Factory |
 
 def _verify_segment(recording: Recording, begin: int, end: int, tier: str, watch: Watch | None,
                     progress: Progress | None, factory: Factory | None) -> Verdict:  # fmt: skip
-    replay = Replay(recording, tier=tier, watch=watch, progress=progress, factory=factory)
+    replay = Replay(recording, tier=tier, watch=watch, progress=progress, factory=factory, shelf=False)
     try:
         replay.seek(begin)
         if end == recording.icount:
