@@ -3,74 +3,29 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from debug_recordings import ARCHITECTURES, demo_recording
-from gdb_client import free_port
+from real_gdb import PROGRAMS, TIMEOUT, Debugger, installed
 
-TIMEOUT = 240
-PROGRAMS = {"x86_64": "gdb", "i386": "gdb", "arm": "gdb-multiarch"}
 STACK = {"x86_64": "$rsp", "i386": "$esp", "arm": "$sp"}
 START = 31_000_000
 
 
-class Debugger:
-    """A server of the command line, and gdb sessions with it."""
-
-    def __init__(self, recording: Path, arch: str, program: str):
-        self.arch, self.program, self.port = arch, program, free_port()
-        command = [sys.executable, "-c", "from jitrr.cli import main; main()", "replay", str(recording), "--gdb",
-                   str(self.port), "--seek", str(START)]  # fmt: skip
-        self.server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        assert self.server.stderr is not None
-        self.said = ""
-        while "waiting for gdb" not in self.said:
-            line = self.server.stderr.readline()
-            assert line, self.said
-            self.said += line
-
-    def run(self, *commands: str, seek: int | None = START) -> str:
-        """What gdb shows for commands, after it has connected and gone to an instruction."""
-        lines = ["set pagination off", "set remotetimeout 60", f"target remote localhost:{self.port}"]
-        if seek is not None:
-            lines += [f"monitor replay_seek {seek}", "maintenance flush register-cache"]
-        words = [word for line in (*lines, *commands) for word in ("-ex", line)]
-        done = subprocess.run(
-            [self.program, "-q", "-nx", "-batch", *words], capture_output=True, text=True, timeout=TIMEOUT
-        )
-        return done.stdout + done.stderr
-
-    def values(self, *commands: str, seek: int | None = START) -> list[int]:
-        """The numbers that ``print`` commands among them show."""
-        shown = self.run(*commands, seek=seek)
-        found = [int(number) for number in re.findall(r"^\$\d+ = (-?\d+)$", shown, re.MULTILINE)]
-        assert len(found) == sum(command.startswith("p ") for command in commands), shown
-        return found
-
-    def close(self) -> None:
-        """End the server."""
-        self.server.terminate()
-        self.server.wait(60)
-
-
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def gdb(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debugger]:
-    program = shutil.which(PROGRAMS[request.param])
-    if program is None:
-        pytest.skip(f"{PROGRAMS[request.param]} is not installed")
+    installed(request.param)
     recording = demo_recording(request.param, tmp_path_factory.getbasetemp())
-    debugger = Debugger(recording.path, request.param, program)
+    debugger = Debugger(recording.path, request.param, START)
     yield debugger
     debugger.close()
 
 
 def test_the_line_that_tells_what_to_type(gdb: Debugger) -> None:
-    assert f"start {PROGRAMS[gdb.arch]} and type: target remote 127.0.0.1:{gdb.port}" in gdb.said
+    program = PROGRAMS[gdb.arch] + " -ex 'set arm abi AAPCS'" * (gdb.arch == "arm")
+    assert f"start {program} and type: target remote 127.0.0.1:{gdb.port}" in gdb.said
 
 
 def test_steps_both_ways(gdb: Debugger) -> None:
@@ -144,5 +99,6 @@ def test_ctrl_c_ends_a_motion(gdb: Debugger) -> None:
     words = ["-ex", "set pagination off", "-ex", f"target remote localhost:{gdb.port}", "-ex", "monitor replay_seek 0",
              "-ex", "maintenance flush register-cache", "-ex", "shell (sleep 0.3; kill -INT $PPID) &",
              "-ex", "continue", "-ex", "p $icount"]  # fmt: skip
-    done = subprocess.run([gdb.program, "-q", "-nx", "-batch", *words], capture_output=True, text=True, timeout=TIMEOUT)
+    command = [PROGRAMS[gdb.arch], "-q", "-nx", "-batch", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     assert "SIGINT" in done.stdout or "No more reverse-execution history" in done.stdout, done.stdout + done.stderr

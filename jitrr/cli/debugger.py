@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def announce(address: tuple[str, int], arch: str) -> None:
     """Say where the server is, and what to type in gdb."""
     host, port = address
-    gdb = "gdb-multiarch" if arch == "arm" else "gdb"
+    gdb = "gdb-multiarch -ex 'set arm abi AAPCS'" if arch == "arm" else "gdb"
     click.echo(f"jitrr: waiting for gdb at {host}:{port}; start {gdb} and type: target remote {host}:{port}", err=True)
 
 

@@ -17,11 +17,12 @@ from jitrr.cli.options import recording_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", required=True, help="ELF file.")
 @click.option("--tier", type=click.Choice(["auto", "interp", "jit"]), default="auto", show_default=True)
 def command(recording: Path, place: str, output: Path, tier: str) -> None:
-    """Write the symbols of the Linux kernel that runs in RUN.jrr as FILE, which gdb's symbol-file loads."""
+    """Write the symbols of the Linux kernel that runs in RUN.jrr as FILE, which gdb's file command loads."""
     with failures():
         from runtime.debug.kallsyms import NoSymbols, kernel_symbols
         from runtime.debug.symbol_file import symbol_file
         from runtime.debug.target import make_target
+        from runtime.debug.unwind import debug_frame
         from runtime.recording.recording import Recording
         from runtime.timeline.places import resolve
         from runtime.timeline.progress import Progress
@@ -36,13 +37,15 @@ def command(recording: Path, place: str, output: Path, tier: str) -> None:
             try:
                 replay.seek(icount)
                 progress.done()
-                found = kernel_symbols(make_target(replay.machine))
+                target = make_target(replay.machine)
+                found = kernel_symbols(target)
+                frames = debug_frame(target, found)
             except NoSymbols as error:
                 raise Failure(f"at instruction {icount:,} {error}") from error
             finally:
                 replay.close()
     try:
-        output.write_bytes(symbol_file(opened.config().arch, found))
+        output.write_bytes(symbol_file(opened.config().arch, found, frames))
     except OSError as error:
         raise Failure(f"{output}: {error.strerror}") from error
-    click.echo(f"{output}: {len(found):,} symbols of the kernel; in gdb: symbol-file {output}")
+    click.echo(f"{output}: {len(found):,} symbols of the kernel; in gdb: file {output}")

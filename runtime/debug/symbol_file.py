@@ -13,7 +13,7 @@ from runtime.debug.kallsyms import Symbol
 
 #: Of an architecture: 64-bit, e_machine, e_flags (ARM: EABI version 5).
 _MACHINES = {"x86_64": (True, 62, 0), "i386": (False, 3, 0), "arm": (False, 40, 0x0500_0000)}
-_EXECUTABLE, _SYMTAB, _STRTAB, _NOBITS = 2, 2, 3, 8
+_EXECUTABLE, _PROGBITS, _SYMTAB, _STRTAB, _NOBITS = 2, 1, 2, 3, 8
 _WRITE, _ALLOC, _EXECINSTR = 1, 2, 4
 _LOCAL, _GLOBAL, _WEAK = 0, 1, 2
 _NO_TYPE, _OBJECT, _FUNCTION = 0, 1, 2
@@ -34,15 +34,15 @@ class _Section:
     end: int
 
 
-def symbol_file(arch: str, symbols: Iterable[Symbol]) -> bytes:
+def symbol_file(arch: str, symbols: Iterable[Symbol], frames: bytes = b"") -> bytes:
     """An ELF file for ``arch`` ("x86_64", "i386", "arm") with these symbols. Each reaches to the next address that has
     one. Functions are those of the letters t, T, w, W; a and A are numbers, and in no section: on x86-64 these are
-    distances within the data of a processor."""
+    distances within the data of a processor. ``frames``: what is in ``.debug_frame``."""
     wide = _MACHINES[arch][0]
     everything = sorted(symbols)
     numbers = [(_ABSOLUTE, symbol, 0) for symbol in everything if symbol.kind in "aA"]
     sections, placed = _placed([symbol for symbol in everything if symbol.kind not in "aA"], 1 << (64 if wide else 32))
-    return _file(arch, sections, *_table(numbers + placed, wide))
+    return _file(arch, sections, frames, *_table(numbers + placed, wide))
 
 
 def _placed(symbols: list[Symbol], top: int) -> tuple[list[_Section], list[tuple[int, Symbol, int]]]:
@@ -80,12 +80,13 @@ def _symbol(wide: bool, name: int, value: int, size: int, info: int, section: in
     return struct.pack("<IIIBBH", name, value, size, info, 0, section)
 
 
-def _file(arch: str, sections: list[_Section], table: bytes, strings: bytes, first_global: int) -> bytes:
-    """Header, symbols, strings, names of sections, and the headers of the sections: none, those, .symtab and so on."""
+def _file(arch: str, sections: list[_Section], frames: bytes, table: bytes, strings: bytes, first_global: int) -> bytes:
+    """Header, symbols, strings, names of sections, call frames, and the headers of the sections: none, those, .symtab
+    and so on."""
     wide, machine, flags = _MACHINES[arch]
     header_size, entry_size, word = (64, 24, 8) if wide else (52, 16, 4)
-    names = b"\0.text\0.data\0.symtab\0.strtab\0.shstrtab\0"
-    body = table + strings + names
+    names = b"\0.text\0.data\0.symtab\0.strtab\0.shstrtab\0.debug_frame\0"
+    body = table + strings + names + frames
     count = len(sections)
 
     def header(name: bytes, kind: int, flag: int, address: int, at: int, size: int, link: int = 0, info: int = 0,
@@ -104,10 +105,12 @@ def _file(arch: str, sections: list[_Section], table: bytes, strings: bytes, fir
     headers.append(header(b".strtab", _STRTAB, 0, 0, at, len(strings)))
     at += len(strings)
     headers.append(header(b".shstrtab", _STRTAB, 0, 0, at, len(names)))
+    if frames:
+        headers.append(header(b".debug_frame", _PROGBITS, 0, 0, at + len(names), len(frames)))
     body += bytes(-len(body) % word)
     identity = b"\x7fELF" + bytes((2 if wide else 1, 1, 1)) + bytes(9)
     start = identity + struct.pack(
         "<HHIQQQIHHHHHH" if wide else "<HHIIIIIHHHHHH", _EXECUTABLE, machine, 1, 0, 0, header_size + len(body), flags,
-        header_size, 0, 0, 64 if wide else 40, count + 4, count + 3,
+        header_size, 0, 0, 64 if wide else 40, len(headers), count + 3,
     )  # fmt: skip
     return start + body + b"".join(headers)
