@@ -340,5 +340,8 @@ class BoardMachine:
     def take_dirty_pages(self) -> np.ndarray:
         return self.engine.take_dirty_pages()
 
+    def take_touched(self) -> np.ndarray:
+        return self.engine.take_touched()
+
     def ram_replaced(self, pages: np.ndarray) -> None:
         self.engine.pages_replaced(pages)

@@ -107,6 +107,9 @@ class Machine(Protocol):
         """Sorted numbers (int64) of the 4 KiB pages written since the last call, by the guest or a device; the
         first time all that may be other than zero."""
 
+    def take_touched(self) -> np.ndarray:
+        """What pages were used for since the last call (Engine.take_touched); searches leave out what was not used."""
+
     def ram_replaced(self, pages: np.ndarray) -> None:
         """``pages`` were overwritten from outside (a restore): forget translations made from them."""
 

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from jitrr.engine.constants import TOUCHED
 from runtime.clock import VirtualClock
 from runtime.config import MachineConfig
 from runtime.machine_api import Stop, StopReason
@@ -124,6 +125,9 @@ class ToyMachine:
         pages = np.flatnonzero(self.dirty)
         self.dirty[:] = False
         return pages
+
+    def take_touched(self) -> np.ndarray:
+        return np.zeros(TOUCHED, np.uint8)
 
     def ram_replaced(self, pages: np.ndarray) -> None:
         pass

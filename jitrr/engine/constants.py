@@ -22,6 +22,9 @@ TLBS = 3
 #: Address spaces whose translations are kept, bytes of an entry of their table, and flush epochs until all TLBs are
 #: emptied (they are in the low 12 bits of tags).
 CONTEXTS, CONTEXT_ENTRY, SALTS = 8, 64, 4096
+#: Entries of the table of what pages were used for (Engine.take_touched), and the bit that stands for a page of RAM
+#: that was written; 1 << READ, 1 << WRITE and 1 << EXEC are for pages of linear addresses.
+TOUCHED, TOUCHED_PLACE = 1 << 16, 8
 #: Permission bits in the low bits of a walk's result (the rest is the physical page).
 MAY_READ, MAY_WRITE, MAY_EXEC = 1, 2, 4
 #: Ranges of linear addresses whose accesses are noted (softmmu.set_watch); the first are the front end's. Bits of a

@@ -119,6 +119,8 @@ class Engine:
         s["page_flags"] = self.page_flags.ctypes.data
         s["pt_heat"] = self.new_memory(max(pages, 4096)).address
         s["code_lines"] = self.code_lines.ctypes.data
+        self._touched = self.new_memory(k.TOUCHED)
+        s["touched"] = self._touched.address
         s["smc"], s["hot"] = self.smc.address, self.hot.address
         s["block_table"], s["block_mask"] = self.block_table.address, BLOCK_TABLE - 1
         s["scratch"] = self.new_memory(k.SCRATCH_BYTES).address
@@ -350,8 +352,26 @@ class Engine:
         """Sorted numbers of the pages written since the last call."""
         pages = np.flatnonzero(self.page_flags & k.PAGE_DIRTY)
         self.page_flags &= 0xFF ^ k.PAGE_DIRTY
+        self._touched.array[pages & (k.TOUCHED - 1)] |= k.TOUCHED_PLACE
         self.call("flush_tlb")
         return pages
+
+    def take_touched(self) -> np.ndarray:
+        """What pages were used for since the last call, TOUCHED bytes; none that was used is missing. The entry of a
+        page of linear addresses (touched_entry) has 1 << EXEC where code of it was run, 1 << WRITE where it may have
+        been written, 1 << READ where it may have been accessed; that of a page of RAM TOUCHED_PLACE where it was
+        written. TLBs and jump cache are flushed, so that whatever is used again is noted again."""
+        pages = np.flatnonzero(self.page_flags & k.PAGE_DIRTY)
+        self._touched.array[pages & (k.TOUCHED - 1)] |= k.TOUCHED_PLACE
+        table = self._touched.array.copy()
+        self._touched.array[:] = 0
+        self.call("flush_tlb")
+        return table
+
+    def touched_entry(self, linear: int) -> int:
+        """Where the page of a linear address is in what :meth:`take_touched` gives."""
+        page = (linear & MASK64) >> 12
+        return (page ^ page >> 16 ^ page >> 32) & (k.TOUCHED - 1)
 
     def all_pages_written(self) -> None:
         """RAM was written from outside, no matter where."""

@@ -114,6 +114,7 @@ ENGINE_FIELDS = {
     "host_call": "entry of Python's callback",
     "io_value": "argument of a device callback",
     "icount_now": "instructions retired before the one that is calling a device",
+    "touched": "TOUCHED bytes: what pages of linear addresses were used for (softmmu.touch)",
     "pt_heat": "one byte per RAM page: writes to a page-table page since it was last walked",
     "linear_mask": "all ones, or 2**32 - 1 where linear addresses wrap at 4 GiB",
     "code_base": "linear address of pc 0 (x86: base of CS)",

@@ -36,6 +36,7 @@ from jitrr.engine.constants import (
     TLB_BYTES,
     TLB_ENTRY,
     TLB_SIZE,
+    TOUCHED,
     WATCH_LEAVE,
     WATCHES,
     WRITE,
@@ -129,6 +130,7 @@ def build(
     O_WRAP, O_WATCHES, O_HITS, O_HIT_AT = o.linear_mask, o.watches, o.watch_hits, o.watch_address
     O_START, O_SIZE, O_KIND = o.watch_start, o.watch_size, o.watch_kind
     O_PLACE, O_LENGTH, O_ACCESS, O_HIT_TIME = o.watch_place, o.watch_length, o.watch_access, o.watch_at
+    O_TOUCHED = o.touched
     O_BREAKS, O_BREAK_COUNT, O_PASSED, O_PASSED_AT = o.breakpoints, o.break_count, o.break_passed, o.break_passed_at
 
     host_call = _host_call(O_HOST_CALL, O_HOST_MXCSR, layout[host_fp] if host_fp else 0)
@@ -239,6 +241,13 @@ def build(
         return flush_tlb(cpu)
 
     @inner
+    def touch(cpu, address, uses):
+        """Note what the page of a linear address is used for (Engine.take_touched)."""
+        page = lsr(address, 12)
+        at = ld64(cpu + O_TOUCHED) + ((page ^ lsr(page, 16) ^ lsr(page, 32)) & (TOUCHED - 1))
+        return st8(at, ld8(at) | uses)
+
+    @inner
     def fill(cpu, tlb, address, frame, found):
         entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
         page = address & -4096
@@ -253,7 +262,7 @@ def build(
         st64(entry + 8, tag if fast_write else 0)
         st64(entry + 16, tag if found & MAY_EXEC else 0)
         st64(entry + 24, ld64(cpu + O_RAM) + frame - page)
-        return 0
+        return touch(cpu, address, 1 << WRITE if fast_write else 0)
 
     @inner
     def translate(cpu, address, access, user):
@@ -268,6 +277,7 @@ def build(
         page = locate(cpu, found & -4096)
         if page & DEVICE == 0:
             fill(cpu, tlb, address, page, found)
+        touch(cpu, address, 1 << READ | 1 << access)
         return page | (address & 4095)
 
     @inner
@@ -485,10 +495,12 @@ def build(
     def lookup(cpu):
         """The head cell of the block at ``pc``, or 0: status 1 (fetching faults) or 3 (not translated: at exit_arg)."""
         pc = ld64(cpu + O_PC)
-        place = translate(cpu, (ld64(cpu + O_BASE) + pc) & ld64(cpu + O_WRAP), EXEC, is_user(cpu))
+        linear = (ld64(cpu + O_BASE) + pc) & ld64(cpu + O_WRAP)
+        place = translate(cpu, linear, EXEC, is_user(cpu))
         if place == -1:
             st64(cpu + O_STATUS, 1)
             return 0
+        touch(cpu, linear, 1 << EXEC)
         key = place | (ld64(cpu + O_MODE) << 44)
         mask, table = ld64(cpu + O_MASK), ld64(cpu + O_TABLE)
         at = lsr(key * -7046029254386353131, 20) & mask

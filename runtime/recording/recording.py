@@ -22,6 +22,7 @@ from runtime.recording.log import Log, LogWriter
 from runtime.recording.packed import Unpacked
 from runtime.recording.pages import PageReader, PageWriter
 from runtime.recording.shelf import SHELF
+from runtime.recording.touched import Touched, TouchedWriter
 
 #: Version of the format. A reader refuses newer ones; what an older one meant is listed in its ``quirks``.
 FORMAT = 3
@@ -29,13 +30,13 @@ FORMAT = 3
 READABLE = (2, 3)
 #: Behaviours of this version that a later one may do otherwise and must then imitate; none so far.
 QUIRKS: list[str] = []
-MANIFEST, CLOSED, LOG = "manifest.json", "closed.json", "log.mcap"
+MANIFEST, CLOSED, LOG, TOUCHED = "manifest.json", "closed.json", "log.mcap", "touched"
 #: What sessions put there, at any time.
 _LATER = (LABELS, SHELF)
 
 
 class RecordingWriter:
-    """A recording being made. ``log`` and ``checkpoints`` are written to; :meth:`close` completes it."""
+    """A recording being made. ``log``, ``checkpoints`` and ``touched`` are written to; :meth:`close` completes it."""
 
     def __init__(self, path: Path, config: MachineConfig, budget: int = DEFAULT_BUDGET, past: Past | None = None):
         self.path, self._past = path, past
@@ -58,6 +59,7 @@ class RecordingWriter:
         self.log = LogWriter(self.path / LOG, past.events if past else 0)
         pages = PageWriter(self.path / "pages", past.recording.pages if past else ())
         self.checkpoints = CheckpointWriter(self.path / "checkpoints", pages, config.pages, budget)
+        self.touched = TouchedWriter(self.path / TOUCHED)
         manifest = {"format": FORMAT, "quirks": QUIRKS, "machine": config.to_dict(), "versions": versions()}
         manifest["budget"] = budget
         if past is not None:
@@ -153,6 +155,12 @@ class Recording:
     def pages(self) -> PageReader:
         """The page store, indexed when first needed."""
         return PageReader(self.path / "pages", self.past.recording.pages if self.past else None)
+
+    @cached_property
+    def touched(self) -> Touched:
+        """What pages were used for, read when first needed."""
+        past = self.past
+        return Touched(self.path / TOUCHED, past.recording.touched if past else None, past.icount if past else 0)
 
     def config(self, tier: str = "auto") -> MachineConfig:
         """The machine that was recorded."""

@@ -17,7 +17,7 @@ from runtime.recording.files import write_atomic, write_json
 from runtime.recording.labels import recorded_labels, write_labels
 from runtime.recording.log import Digest, Log, LogWriter
 from runtime.recording.pages import FRAME_PAGES, pack_frame
-from runtime.recording.recording import FORMAT, LOG, MANIFEST, Recording, store_images, write_closed
+from runtime.recording.recording import FORMAT, LOG, MANIFEST, TOUCHED, Recording, store_images, write_closed
 
 #: How a piece ends whose recording goes on.
 TRIMMED = "trimmed"
@@ -50,11 +50,13 @@ def write_whole(recording: Recording, path: Path) -> None:
 def write_piece(recording: Recording, path: Path, begin: Edge, end: Edge | None = None) -> None:
     """What ``recording`` has from ``begin`` to ``end`` (or its own end), as the directory ``path``. RecordingError if
     it cannot be written."""
+    last = recording.icount if end is None else end.saved.icount
     try:
         path.mkdir()
         store_images(path, recording.config())
         _write_log(recording, path / LOG, begin, end)
-        _write_checkpoints(recording, path, begin, recording.icount if end is None else end.saved.icount)
+        _write_checkpoints(recording, path, begin, last)
+        recording.touched.write(path / TOUCHED, begin.saved.icount, last)
         manifest = {key: value for key, value in recording.manifest.items() if key not in ("parent", "begin", "cuts")}
         if begin.saved.icount:
             manifest["begin"] = begin.saved.icount
@@ -62,7 +64,7 @@ def write_piece(recording: Recording, path: Path, begin: Edge, end: Edge | None 
             manifest["cuts"] = cuts
         write_json(path / MANIFEST, manifest | {"format": FORMAT})
         _write_labels(recording, path, begin, end)
-        write_closed(path, recording.icount if end is None else end.saved.icount)
+        write_closed(path, last)
     except FileExistsError:
         raise RecordingError(f"{path} exists already") from None
     except OSError as error:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from jitrr.engine.breakpoints import TooManyWatches
-from jitrr.engine.constants import DEBUG_WATCHES, WATCHES
+from jitrr.engine.constants import DEBUG_WATCHES, EXEC, READ, TOUCHED, TOUCHED_PLACE, WATCHES, WRITE
 from runtime.machine import BoardMachine
 from runtime.machine_api import Stop, StopReason
+from runtime.recording.digest import PAGE
 
 _PHYSICAL = WATCHES - DEBUG_WATCHES  # where Stop.watches goes on with those of physical addresses
 KINDS = ("break", "write", "read", "access", "console")
 KINDS_OF_ACCESS = KINDS[1:4]
+#: What a page with a hit is used for (Engine.take_touched).
+_USES = {"break": 1 << EXEC, "write": 1 << WRITE, "read": 1 << READ, "access": 1 << READ}
 
 
 @dataclass(frozen=True, order=True)
@@ -78,6 +83,30 @@ class PointTable:
     def none(self) -> bool:
         """Whether there is nothing that stops the machine."""
         return len(self.prints) == len(self.points)
+
+    def uses(self) -> np.ndarray:
+        """A table as Engine.take_touched gives: where it has nothing of this, no point is hit."""
+        table = np.zeros(TOUCHED, np.uint8)
+        for point in (*self._breaks.values(), *self._linear, *self._physical):
+            for entries in self._entries(point):
+                table[entries] |= TOUCHED_PLACE if point.physical and point.kind == "write" else _USES[point.kind]
+        return table
+
+    def _entries(self, point: Point) -> Iterator[int | slice]:
+        """Where in such a table the pages of a point are."""
+        engine, first = self._machine.engine, point.address & -PAGE
+        behind = point.address + (1 if point.kind == "break" else point.size)
+        if behind - first > TOUCHED * PAGE or (point.physical and point.kind != "write"):
+            yield slice(None)
+            return
+        for address in range(first, behind, PAGE):
+            if point.physical:
+                place = engine.locate(address)
+                yield slice(None) if place is None else place // PAGE % TOUCHED
+                continue
+            yield engine.touched_entry(address)
+            if point.address < 1 << 32 <= address:  # where linear addresses wrap at 4 GiB
+                yield engine.touched_entry(address % (1 << 32))
 
     def hit(self, stop: Stop) -> Hit:
         """What a stop of the machine at BREAKPOINT or WATCHPOINT is."""

@@ -232,6 +232,7 @@ class Recorded:
         if whole:
             with self._failures():
                 self._digest()
+                self._writer.touched.add(stop.icount, self._machine.take_touched())
         self._close(stop.icount, reason, stop.message)
 
     @contextmanager
@@ -276,6 +277,7 @@ class Recorded:
         log, icount, ram = self._writer.log, self._machine.icount, self._machine.ram
         ms = int(run_time * 1000)
         self._writer.checkpoints.save(icount, log.events, ms, cpu, devices, digest, self._hashes.table, ram)
+        self._writer.touched.add(icount, self._machine.take_touched())
         self._overhead += time.monotonic() - before
         self._cost += time.thread_time() - used if icount else 0  # the beginning is no matter of choice
         self._next_checkpoint = max(run_time + self._pace.checkpoint, self._cost / self._pace.share)

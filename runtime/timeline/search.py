@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from select import select
 from typing import TYPE_CHECKING, Any
@@ -30,15 +31,22 @@ MANY, LONG = 8, 2 << 30
 MOST = 8
 
 
-def segments(places: Sequence[int], begin: int, end: int) -> list[tuple[int, int]]:
-    """``begin`` to ``end`` cut at some of ``places`` (ascending), the last first; they get longer toward the first."""
-    cuts = [at for at in places if begin < at < end]
+def segments(places: Sequence[int], begin: int, end: int, wanted: Callable[[int, int], bool] = lambda *_: True,
+             jobs: int = 1) -> list[tuple[int, int]]:  # fmt: skip
+    """``begin`` to ``end`` cut at some of ``places`` (ascending), the last first, without what is not ``wanted``
+    between one place and the next. They get longer toward the first, and shorter again where ``jobs`` processes are to
+    be done at the same time."""
+    cuts = [begin, *(at for at in places if begin < at < end), end]
+    pieces = [(at, to) for at, to in pairwise(cuts) if at < to and wanted(at, to)]
     found, size = [], 1
-    while end > begin:
-        start = cuts[-size] if size <= len(cuts) else begin
-        del cuts[-size:]
-        found.append((start, end))
-        end, size = start, min(size + 1, LONGEST)
+    while pieces:
+        start, behind = pieces.pop()
+        for _ in range(min(size, len(pieces) // (2 * jobs) + 1) - 1):
+            if not pieces or pieces[-1][1] != start:
+                break
+            start, _ = pieces.pop()
+        found.append((start, behind))
+        size = min(size + 1, LONGEST)
     return found
 
 
@@ -104,46 +112,54 @@ class Search:
             worker.close()
         self._workers.clear()
 
-    def last_hit(self, parts: list[tuple[int, int]], first: Callable[[int, int], Hit | None]) -> Hit | None:
-        """The last hit in any of ``parts`` (as :func:`segments` gives them). The first of them is searched here, by
-        ``first(begin, end)``. Interrupted when the session's motion is to end."""
-        begin, end = parts[-1][0], parts[0][1]
-        recorded = [at for at in self._travel.recording.checkpoints.icounts if begin <= at < end]
-        if len(recorded) >= MANY or end - begin >= LONG:
+    def last_hit(self, begin: int, end: int, first: Callable[[int, int], Hit | None], within: bool) -> Hit | None:
+        """The last hit from ``begin`` on and before ``end``. The last segment is searched here, by ``first(begin,
+        end)``; ``within``: it has to be. Interrupted when the session's motion is to end."""
+        travel = self._travel
+        uses, touched = travel.uses(), travel.recording.touched
+
+        def wanted(at: int, to: int) -> bool:
+            return (within and to == end) or touched.may_have(at, to, uses)
+
+        places = travel.replay.places()
+        parts = segments(places, begin, end, wanted, self._jobs)
+        if within and not parts:
+            parts = [(begin, end)]
+        count = sum(any(at <= place < to for at, to in parts) for place in travel.recording.checkpoints.icounts)
+        if len(parts) > 1 and (count >= MANY or sum(to - at for at, to in parts) >= LONG):
             while len(self._workers) < self._jobs - 1:
-                self._workers.append(Worker(self._travel.recording.given, self._tier))
-        hunt = _Hunt(self._travel, self._workers, parts)
-        return hunt.near(first) or (hunt.far() if len(parts) > 1 else None)
+                self._workers.append(Worker(travel.recording.given, self._tier))
+        return _Hunt(travel, self._workers, parts).last_hit(first)
 
 
 class _Hunt:
-    """One search."""
+    """One search. What workers still do for an earlier one is cancelled, and their answer is none."""
 
     def __init__(self, travel: Travel, workers: list[Worker], parts: list[tuple[int, int]]):
         self._travel, self._workers, self._parts = travel, workers, parts
         self._left = list(reversed(range(len(parts))))  # the next one last
+        #: Where workers can begin; the session has temporary checkpoints besides.
+        self._recorded = {travel.recording.begin, *travel.recording.checkpoints.icounts}
         self._done: dict[int, Hit | None] = {}
         self._mine: int | None = None
         self._asked = False
 
-    def near(self, first: Callable[[int, int], Hit | None]) -> Hit | None:
-        """Search the first part, here."""
-        self._done[self._left.pop()] = first(*self._parts[0])
-        return self._done[0]
-
-    def far(self) -> Hit | None:
-        """Search the other parts, together with the workers."""
+    def last_hit(self, first: Callable[[int, int], Hit | None]) -> Hit | None:
+        """Search all parts, the first of them with ``first``."""
         asked, self._travel.interrupt = self._travel.interrupt, self._interrupt(self._travel.interrupt)
         try:
+            self._mine = self._next()
+            self._exchange(0.0)
             while not self._decided():
-                self._mine = self._next()
                 if self._mine is None:
                     self._wait()
                 else:
-                    self._search()
+                    self._search(self._travel.last_hit if self._mine else first)
+                self._mine = self._next()
         finally:
             self._travel.interrupt = asked
-            self._end()
+            for worker in self._workers:
+                worker.cancel()
         return next((self._done[part] for part in sorted(self._done) if self._done[part] is not None), None)
 
     def _limit(self) -> int:
@@ -153,19 +169,20 @@ class _Hunt:
     def _decided(self) -> bool:
         return all(part in self._done for part in range(min(self._limit() + 1, len(self._parts))))
 
-    def _next(self) -> int | None:
-        while self._left and self._left[-1] < self._limit():
-            return self._left.pop()
+    def _next(self, begins: Container[int] | None = None) -> int | None:
+        """The next part to be searched (that begins at one of ``begins``), or None."""
+        for at in reversed(range(len(self._left))):
+            if self._left[at] < self._limit() and (begins is None or self._parts[self._left[at]][0] in begins):
+                return self._left.pop(at)
         return None
 
-    def _search(self) -> None:
+    def _search(self, search: Callable[[int, int], Hit | None]) -> None:
         assert self._mine is not None
         try:
-            self._done[self._mine] = self._travel.last_hit(*self._parts[self._mine])
+            self._done[self._mine] = search(*self._parts[self._mine])
         except Interrupted:
             if self._asked or self._mine < self._limit():
                 raise
-        self._mine = None
 
     def _interrupt(self, asked: Callable[[], bool]) -> Callable[[], bool]:
         def interrupt() -> bool:
@@ -182,7 +199,7 @@ class _Hunt:
     def _exchange(self, seconds: float) -> None:
         """Take answers, give tasks."""
         for worker in self._workers:
-            if worker.task is None and (part := self._next()) is not None:
+            if worker.task is None and (part := self._next(self._recorded)) is not None:
                 worker.start(part, self._travel.points, self._parts[part])
         busy = [worker for worker in self._workers if worker.task is not None]
         for worker in select(busy, [], [], seconds)[0]:
@@ -192,24 +209,17 @@ class _Hunt:
                 worker.cancel()
 
     def _take(self, worker: Worker) -> None:
-        part = worker.task
+        part, cancelled = worker.task, worker.cancelled
         assert part is not None
         kind, value = worker.answer()
+        if kind == "ended":  # killed from outside: somebody else does its work
+            worker.close()
+            self._workers.remove(worker)
+        if cancelled:
+            return
         if kind == "error":
             raise value
         if kind == "hit":
             self._done[part] = value
-        elif kind == "ended":  # killed from outside: somebody else does its work
-            worker.close()
-            self._workers.remove(worker)
+        elif kind == "ended":
             self._left.append(part)
-
-    def _end(self) -> None:
-        """Whatever is still being searched is given up."""
-        for worker in list(self._workers):
-            worker.cancel()
-        for worker in list(self._workers):
-            if worker.task is not None and worker.answer()[0] in ("ended", "error"):
-                worker.close()
-                self._workers.remove(worker)
-

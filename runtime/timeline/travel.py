@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from runtime.borders.console import ConsoleOutput
 from runtime.machine import BoardMachine
 from runtime.machine_api import FOREVER, Stop, StopReason
@@ -24,7 +26,7 @@ from runtime.timeline.build import Factory
 from runtime.timeline.points import Hit, Point, PointTable
 from runtime.timeline.prints import Prints
 from runtime.timeline.replay import Replay
-from runtime.timeline.search import Search, segments
+from runtime.timeline.search import Search
 from runtime.timeline.watch import Interrupted, Watch
 
 if TYPE_CHECKING:
@@ -179,6 +181,10 @@ class Travel:
     def set_points(self, points: Iterable[Point]) -> None:
         """Where they stop from now on. ValueError or TooManyWatches leave it as it was."""
         self._table.set(points)
+
+    def uses(self) -> np.ndarray:
+        """What a page in which a point is hit is used for, a table as Engine.take_touched gives."""
+        return self._table.uses()
 
     def _hit(self, stop: Stop) -> Hit:
         """What a stop of the machine is."""
@@ -342,8 +348,11 @@ class Travel:
         start, pc, within = self.icount, self.pc, self._within is not None
         if self._table.none or (start == until and not within):
             return self._seek(until)
-        parts = segments(self.replay.places(), until, start) or [(until, start)]
-        hit = self._search.last_hit(parts, lambda begin, end: self._last_hit(begin, end, pc if within else None))
+
+        def first(begin: int, end: int) -> Hit | None:
+            return self._last_hit(begin, end, pc if within else None)
+
+        hit = self._search.last_hit(until, start, first, within)
         return self._seek(until) if hit is None else self._stand_at(hit)
 
     def last_hit(self, begin: int, end: int) -> Hit | None:
