@@ -19,7 +19,6 @@ from runtime.timeline.travel import Travel
 
 pytestmark = pytest.mark.slow
 DOCUMENT = Path(__file__).parents[1] / "docs" / "debugging.md"
-_SYMBOL = re.compile(r"([0-9a-f]{16}) [a-zA-Z] (panic|sysctl_panic_on_oom)\b")
 
 
 def block(text: str, language: str) -> str:
@@ -44,10 +43,7 @@ def recorded(script: str, folder: Path) -> tuple[Path, str]:
 def test_the_hunt(tmp_path: Path) -> None:
     text = DOCUMENT.read_text()
     path, printed = recorded(block(text, "script"), tmp_path)
-    told, now = ({name: at for at, name in _SYMBOL.findall(said)} for said in (block(text, "console"), printed))
-    assert set(told) == set(now) and "system-wide panic_on_oom is enabled" in printed
-    for name, at in told.items():
-        text = text.replace(at, now[name])
+    assert block(text, "console").strip() in printed
     travel = Travel(Recording(path))
     try:
         travel.seek(travel.end)

@@ -238,6 +238,8 @@ def test_snapshots_are_kept_with_the_recording(monitor: Monitor, travel: Travel)
     ("delvm gone", "no snapshot 'gone'"), ("last-write-phys 1<<45", "no RAM at physical address"),
     ("sendkey a", "this is a replay, its input is what was recorded"), ("system_powerdown", "this is a replay"),
     ("mouse_move 1 1", "this is a replay"), ("\x00\xff", "unknown command"),
+    ("break panic", "unknown name 'panic': there are no symbols"), ("replay_seek panic", "'panic' is no place"),
+    ("back panic", "'panic' is no place"), ("x/3i panic", "unknown name"), ("print/a 3", "print has the formats"),
     ("help me", "unknown"), ("watch-console", "usage: watch-console TEXT"), ('watch-console ""', "is no point"),
     ("replay_seek console:never", "never printed 'never'"),
 ])  # fmt: skip
@@ -287,9 +289,17 @@ def test_looking_leaves_no_trace(monitor: Monitor, travel: Travel) -> None:
 
 
 def test_expressions() -> None:
-    assert evaluate("(1 + 2) * 3 << 4 ^ 0xf | 1 & 3", lambda name: 0, int) == ((1 + 2) * 3 << 4 ^ 0xF | 1 & 3)
-    assert evaluate("$a * $b + -$c", {"a": 6, "b": 7, "c": 2}.__getitem__, int) == 40
-    assert evaluate("[$a + [8]] + 1", {"a": 6}.__getitem__, {8: 100, 106: 7}.__getitem__) == 8
+    symbols = {"name0": 5, "foo.cold": 100, "_a": 3, "x10": 9}
+
+    def symbol(name: str) -> int:
+        if name not in symbols:
+            raise MonitorError("unknown name")
+        return symbols[name]
+
+    assert evaluate("(1 + 2) * 3 << 4 ^ 0xf | 1 & 3", lambda name: 0, int, symbol) == ((1 + 2) * 3 << 4 ^ 0xF | 1 & 3)
+    assert evaluate("$a * $b + -$c", {"a": 6, "b": 7, "c": 2}.__getitem__, int, symbol) == 40
+    assert evaluate("[$a + [8]] + 1", {"a": 6}.__getitem__, {8: 100, 106: 7}.__getitem__, symbol) == 8
+    assert evaluate("foo.cold + name0*$_a - [_a+x10]", {"_a": 2}.__getitem__, {12: 7}.__getitem__, symbol) == 103
     for wrong in (
         "",
         "1 2",
@@ -305,7 +315,7 @@ def test_expressions() -> None:
         "(" * 900,
     ):
         with pytest.raises(MonitorError):
-            evaluate(wrong, lambda name: 0, int)
+            evaluate(wrong, lambda name: 0, int, symbol)
 
 
 def test_keys_are_those_of_linux() -> None:

@@ -41,20 +41,35 @@ class Symbol:
     name: str
 
 
+@dataclass(frozen=True)
+class Table:
+    """Symbols by address, and from where to where in the memory that they were read of their tables are."""
+
+    symbols: list[Symbol]
+    begin: int
+    end: int
+
+
 def kernel_symbols(target: Target) -> list[Symbol]:
-    """The symbols of the kernel that runs in a stopped machine, by address. If the tables of several are in memory (of
-    one that has restarted), it is the first that is mapped, or the first where none is. NoSymbols: there are none."""
+    """The symbols of the kernel that runs in a stopped machine, by address. NoSymbols: there are none."""
+    return kernel_table(target).symbols
+
+
+def kernel_table(target: Target) -> Table:
+    """The same, and where in the machine's RAM they are. If the tables of several kernels are in memory (of one that
+    has restarted), it is the first that is mapped, or the first where none is."""
     memory = target.machine.engine.ram
     pages = memory.touched()
     found = []
     for run in np.split(pages, np.flatnonzero(np.diff(pages) > 1) + 1):
         if len(run) * PAGE > _FEWEST:
-            data = memory.map[int(run[0]) * PAGE : (int(run[-1]) + 1) * PAGE]
-            for symbols in find_symbols(data, 8 if target.arch == "x86_64" else 4):
-                code = next((symbol.address for symbol in symbols if symbol.kind in "tT"), None)
+            start = int(run[0]) * PAGE
+            data = memory.map[start : (int(run[-1]) + 1) * PAGE]
+            for table in find_tables(data, 8 if target.arch == "x86_64" else 4):
+                code = next((symbol.address for symbol in table.symbols if symbol.kind in "tT"), None)
+                found.append(Table(table.symbols, start + table.begin, start + table.end))
                 if code is not None and target.translate(code) is not None:
-                    return symbols
-                found.append(symbols)
+                    return found[-1]
     if not found:
         raise NoSymbols("there is no symbol table of a Linux kernel (kallsyms) in the guest's memory")
     return found[0]
@@ -62,12 +77,17 @@ def kernel_symbols(target: Target) -> list[Symbol]:
 
 def find_symbols(data: bytes, pointer: int) -> Iterator[list[Symbol]]:
     """The symbols, by address, of each table in a piece of memory; ``pointer``: bytes of a kernel's pointer, 4 or 8."""
+    yield from (table.symbols for table in find_tables(data, pointer))
+
+
+def find_tables(data: bytes, pointer: int) -> Iterator[Table]:
+    """The same, with where they are."""
     for match in _DIGITS.finditer(data):
         if (table := _token_table(data, match.start())) is not None:
             start, end, tokens = table
-            symbols = _symbols(data, start, end, tokens, pointer)
-            if symbols is not None:
-                yield symbols
+            found = _table(data, start, end, tokens, pointer)
+            if found is not None:
+                yield found
 
 
 def _token_table(data: bytes, digit: int) -> tuple[int, int, list[bytes]] | None:
@@ -91,8 +111,8 @@ def _token_table(data: bytes, digit: int) -> tuple[int, int, list[bytes]] | None
     return None if index_at < 0 else (start, index_at + len(index), tokens)
 
 
-def _symbols(data: bytes, start: int, end: int, tokens: list[bytes], pointer: int) -> list[Symbol] | None:
-    """The symbols of the table whose tokens begin at ``start``, and their index ends at ``end``."""
+def _table(data: bytes, start: int, end: int, tokens: list[bytes], pointer: int) -> Table | None:
+    """The table whose tokens begin at ``start``, and their index ends at ``end``."""
     for markers_at, marks in _markers(data, start):
         names = _names_begin(data, markers_at, marks, pointer)
         if names is not None:
@@ -107,7 +127,8 @@ def _symbols(data: bytes, start: int, end: int, tokens: list[bytes], pointer: in
         addresses = _addresses(data, offsets_at, base_at, count, pointer)
         if addresses is not None:
             texts = _texts(data, at, count, tokens)
-            return [Symbol(address, text[:1], text[1:]) for address, text in zip(addresses, texts, strict=True)]
+            symbols = [Symbol(address, text[:1], text[1:]) for address, text in zip(addresses, texts, strict=True)]
+            return Table(symbols, min(offsets_at, at), max(end, base_at + pointer))
     return None
 
 

@@ -21,7 +21,8 @@ _MODES = {0x10: "usr", 0x11: "fiq", 0x12: "irq", 0x13: "svc", 0x16: "mon", 0x17:
 @command("info registers", "the registers of the processor")
 def info_registers(monitor: Monitor) -> str:
     show = _arm if monitor.target.arch == "arm" else _x86
-    return "CPU#0\n" + "".join(line + "\n" for line in show(monitor.target))
+    name = monitor.names.of(monitor.target.pc)
+    return "".join(line + "\n" for line in ["CPU#0", *show(monitor.target), *filter(None, [name and f"pc: {name}"])])
 
 
 def _rows(cells: list[str], width: int) -> list[str]:

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from runtime.debug.monitor.monitor import Monitor
 
 _SIZES = {"b": 1, "h": 2, "w": 4, "g": 8, "l": 8}
-_SHAPE = re.compile(r"(\d*)([xduocis]?)([bhwgl]?)([xduocis]?)")
+_SHAPE = re.compile(r"(\d*)([xduocisa]?)([bhwgl]?)([xduocisa]?)")
+#: The operand that a jump or call goes to, at the end of an instruction's text.
+_TARGET = re.compile(r"#?(0x[0-9a-f]{8,16})$")
 #: Most bytes that one command shows.
 _MOST = 1 << 20
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
-@command("x [/FORMAT] ADDRESS...", "virtual memory: a number, x d u o c s i, b h w g; x/10i $pc")
+@command("x [/FORMAT] ADDRESS...", "virtual memory: a number, x d u o c s i a, b h w g; x/10i $pc")
 def x(monitor: Monitor, form: str, text: str) -> str:
     return _dump(monitor, form, monitor.address(text), False)
 
@@ -33,7 +35,7 @@ def xp(monitor: Monitor, form: str, text: str) -> str:
 @command("print [/FORMAT] EXPRESSION...", "the value of an expression, with $registers", "any", "p")
 def print_command(monitor: Monitor, form: str, text: str) -> str:
     count, kind, _ = _shape(monitor, form or "x")
-    if count != 1 or kind in "is":
+    if count != 1 or kind in "isa":
         raise MonitorError("print has the formats x, d, u, o and c")
     return _number(monitor.value(text), kind, 8, padded=False) + "\n"
 
@@ -42,10 +44,12 @@ def _shape(monitor: Monitor, form: str) -> tuple[int, str, int]:
     """Count, kind and size of ``/FORMAT``; what is not said is as it was the last time."""
     found = _SHAPE.fullmatch(form)
     if found is None or (found[2] and found[4]):
-        raise MonitorError(f"invalid format {form!r}: a number, one of x d u o c s i, one of b h w g")
+        raise MonitorError(f"invalid format {form!r}: a number, one of x d u o c s i a, one of b h w g")
     count, kind, size = int(found[1] or 1), found[2] or found[4], _SIZES.get(found[3], 0)
     if kind in ("i", "s"):
         return count, kind, size
+    if kind == "a":
+        return count, kind, 8 if monitor.target.arch == "x86_64" else 4
     shape = kind or monitor.shape[0], 1 if kind == "c" else size or monitor.shape[1]
     monitor.shape = shape
     return count, *shape
@@ -59,7 +63,7 @@ def _dump(monitor: Monitor, form: str, address: int, physical: bool) -> str:
         return _instructions(monitor, address, count, physical)
     if kind == "s":
         return _strings(monitor, address, count, physical)
-    line = 8 if size == 1 else 16
+    line = size if kind == "a" else 8 if size == 1 else 16
     lines = []
     for start in range(address, address + count * size, line):
         part = min(line, address + count * size - start)
@@ -70,7 +74,9 @@ def _dump(monitor: Monitor, form: str, address: int, physical: bool) -> str:
             break
         numbers = [int.from_bytes(data[at : at + size], "little") for at in range(0, part, size)]
         shown = " ".join(_number(number, kind, size, padded=True) for number in numbers)
-        lines.append(f"{_address(monitor, start)}: {shown}\n")
+        name = monitor.names.marked(numbers[0]) if kind == "a" else ""
+        at = "" if physical else monitor.names.marked(start)
+        lines.append(f"{_address(monitor, start)}{at}: {shown}{name}\n")
     return "".join(lines)
 
 
@@ -81,7 +87,7 @@ def _address(monitor: Monitor, address: int) -> str:
 def _number(value: int, kind: str, size: int, padded: bool) -> str:
     """As QEMU's ``print`` and, padded to the widest number, its ``x``."""
     bits = 8 * size
-    if kind == "x":
+    if kind in "xa":
         return f"0x{value:0{bits // 4}x}" if padded else f"{value:#x}"
     if kind == "o":
         return f"0{value:0{(bits + 2) // 3}o}" if padded else f"0{value:o}"
@@ -97,7 +103,17 @@ def _instructions(monitor: Monitor, address: int, count: int, physical: bool) ->
         found = disassemble(monitor.target, address, count, physical)
     except MemoryFault:
         raise MonitorError(f"Cannot access memory at {address:#x}") from None
-    return "".join(f"0x{_address(monitor, at)}:  {data.hex(' '):<24} {text}\n" for at, data, text in found)
+    lines = []
+    for at, data, text in found:
+        name = "" if physical else monitor.names.marked(at)
+        lines.append(f"0x{_address(monitor, at)}{name}:  {data.hex(' '):<24} {named(monitor, text)}\n")
+    return "".join(lines)
+
+
+def named(monitor: Monitor, text: str) -> str:
+    """An instruction with the name of the place that it goes to."""
+    target = _TARGET.search(text)
+    return text + (monitor.names.marked(int(target[1], 0)) if target else "")
 
 
 def _strings(monitor: Monitor, address: int, count: int, physical: bool) -> str:

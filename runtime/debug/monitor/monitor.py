@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from runtime.debug.disassemble import disassemble
-from runtime.debug.monitor import hardware, inputs, look, moves, places, points  # noqa: F401 (they fill the table)
+from runtime.debug.monitor import hardware, inputs, look, moves, places, points, stack  # noqa: F401 (they fill the table)
 from runtime.debug.monitor.commands import MonitorError, perform
 from runtime.debug.monitor.expressions import evaluate
+from runtime.debug.monitor.names import Names
 from runtime.debug.target import MemoryFault, Target
 from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.labels import Labels, recorded_labels
@@ -47,6 +48,8 @@ class Monitor:
         self.outside: Callable[[], Outside] = Outside
         #: Format and size that ``x`` used last.
         self.shape = ("x", 4)
+        #: What addresses are called.
+        self.names = Names(target)
         self._labels = recorded_labels(travel.recording) if travel is not None else None
 
     # -- commands -----------------------------------------------------------------------------------------------------
@@ -70,7 +73,11 @@ class Monitor:
 
     def value(self, text: str) -> int:
         """The value of an expression as an unsigned 64-bit number."""
-        return evaluate(text, self.register, self._word) & _MASK
+        return evaluate(text, self.register, self._word, self.names.address) & _MASK
+
+    def number_of(self, text: str) -> int:
+        """The same of an expression in which no name is meant: addresses are no instruction counts."""
+        return evaluate(text, self.register, self._word, _no_place) & _MASK
 
     def _word(self, address: int) -> int:
         """The word of the processor's width at a virtual address. MemoryFault."""
@@ -186,7 +193,8 @@ class Monitor:
         if point.kind == "console":
             return f"Watchpoint{number}, console printed {points.shown(point.text)}: {where}"
         what = {"write": "written", "read": "read", "access": "accessed"}[point.kind]
-        return f"Watchpoint{number}, {arrival.address:#x} {what}: {where}"
+        name = "" if point.physical else self.names.marked(arrival.address)
+        return f"Watchpoint{number}, {arrival.address:#x}{name} {what}: {where}"
 
     def where(self) -> str:
         """One line: the position, and the next instruction."""
@@ -195,4 +203,9 @@ class Monitor:
             ((address, _, text),) = disassemble(self.target, self.target.pc)
         except MemoryFault:
             address, text = self.target.pc, "(not mapped)"
-        return f"instruction {self.icount}{end}, pc {address:#x}: {text}\n"
+        named = self.names.marked(address)
+        return f"instruction {self.icount}{end}, pc {address:#x}{named}: {look.named(self, text)}\n"
+
+
+def _no_place(name: str) -> int:
+    raise MonitorError(f"{name!r} is no place in the recording; break takes names of the kernel")

@@ -20,7 +20,7 @@ def travel_of(monitor: Monitor) -> Travel:
 
 def count(monitor: Monitor, text: str) -> int:
     """A number of things: any expression that is not negative."""
-    return monitor.value(text)
+    return monitor.number_of(text)
 
 
 def place(monitor: Monitor, text: str) -> int:
@@ -32,7 +32,7 @@ def place(monitor: Monitor, text: str) -> int:
     except RecordingError:
         if "console:" in text or "label:" in text or "event:" in text:
             raise
-        return monitor.value(text)
+        return monitor.number_of(text)
     finally:
         if travel.icount != here:  # it looked for console output
             travel.seek(here)

@@ -69,16 +69,17 @@ def _put(monitor: Monitor, point: Point) -> str:
         raise MonitorError(str(error)) from error
     finally:
         travel.set_points(before)
-    return _line(number, point)
+    return _line(monitor, number, point)
 
 
-def _line(number: int, point: Point) -> str:
+def _line(monitor: Monitor, number: int, point: Point) -> str:
     if point.kind == "break":
-        return f"Breakpoint {number} at {point.address:#x}\n"
+        return f"Breakpoint {number} at {point.address:#x}{monitor.names.marked(point.address)}\n"
     if point.kind == "console":
         return f"Watchpoint {number}: console, {shown(point.text)}\n"
     physical = " (physical)" if point.physical else ""
-    return f"Watchpoint {number}: {point.kind}, {point.size} bytes at {point.address:#x}{physical}\n"
+    name = "" if point.physical else monitor.names.marked(point.address)
+    return f"Watchpoint {number}: {point.kind}, {point.size} bytes at {point.address:#x}{name}{physical}\n"
 
 
 @command("delete [NUMBER]", "take away a break or watch, or all of them", REPLAY)
@@ -94,7 +95,7 @@ def delete(monitor: Monitor, text: str = "") -> str:
 @command("info breakpoints", "what runs stop at", REPLAY)
 def info_breakpoints(monitor: Monitor) -> str:
     stops = [f"replay_break at instruction {icount}\n" for icount in sorted(travel_of(monitor).stops)]
-    return "".join([*(_line(*entry) for entry in monitor.points.items()), *stops]) or "none\n"
+    return "".join([*(_line(monitor, *entry) for entry in monitor.points.items()), *stops]) or "none\n"
 
 
 # -- who did this? -----------------------------------------------------------------------------------------------------
