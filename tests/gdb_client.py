@@ -37,6 +37,14 @@ class Client:
         self.shown = ""
         self.ask("qSupported:swbreak+;hwbreak+")
 
+    def learn(self) -> Client:
+        """Take the registers from the target's description, as gdb does."""
+        text = self.ask("qXfer:features:read:target.xml:0,1fff0")
+        names = re.findall(r'<reg name="(\w+)"', text)
+        assert text.startswith("l") and names
+        self._numbers = {name: number for number, name in enumerate(names)}
+        return self
+
     def close(self) -> None:
         """Hang up without a word."""
         self.stream.close()

@@ -12,8 +12,8 @@ import click
 from jitrr.cli.errors import CRASHED, DONE, Failure
 
 if TYPE_CHECKING:
-    from runtime.borders.live import Visitor
     from runtime.config import MachineConfig
+    from runtime.debug.monitor.hub import Hub
     from runtime.timeline.progress import Progress
     from runtime.timeline.record import Limits, Outcome, Outside
 
@@ -122,7 +122,8 @@ def outside(options: dict[str, Any], begin: int = 0) -> Outside:
     from runtime.timeline.record import Outside
 
     script = Script.load(options["input_script"], begin) if options["input_script"] is not None else None
-    serial, visitor, debugger = options["serial"], _visitor(options), live_debugger(options["gdb"])
+    serial, visitor = options["serial"], _visitor(options)
+    debugger = live_debugger(options["gdb"], visitor)
     if serial == "stdio":
         return Outside(ConsoleOutput(1), standard_input(), script, visitor, debugger)
     if serial.startswith("file:") and len(serial) > 5:
@@ -132,7 +133,7 @@ def outside(options: dict[str, Any], begin: int = 0) -> Outside:
     raise Failure(f"--serial is stdio, file:F or none, not {serial!r}")
 
 
-def _visitor(options: dict[str, Any]) -> Visitor | None:
+def _visitor(options: dict[str, Any]) -> Hub | None:
     """The monitor, if one is asked for."""
     from jitrr.cli.monitor import open_hub
 

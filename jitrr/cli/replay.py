@@ -29,9 +29,7 @@ def command(recording: Path, seek: str | None, until: str | None, digest: bool, 
     if gdb is not None:
         if until is not None or digest:
             raise Failure("--gdb goes with --seek, not with --until or --digest")
-        if monitor:
-            raise Failure("--gdb has a monitor in it (monitor help): it does not go with --monitor yet")
-        return debug_replay(recording, gdb, seek or "begin", tier)
+        return debug_replay(recording, gdb, seek or "begin", tier, monitor)
     if monitor:
         if until is not None or digest:
             raise Failure("--monitor goes with --seek, not with --until or --digest")

@@ -71,11 +71,11 @@ class Outside:
 
     def receive(self, machine: Any, border: LiveBorder, path: Path | None = None) -> None:
         """Let the visitor and the debugger, if there are any, to a machine that is recorded in ``path`` if anywhere."""
-        if self.debugger is not None:
-            self.debugger.attach(machine, border, path)
         if self.visitor is not None:
             border.visitor = self.visitor
             self.visitor.attach(machine, border, path)
+        if self.debugger is not None:
+            self.debugger.attach(machine, border, path)
 
     def run(self, advance: Advance, limit: int, watch: Watch) -> tuple[Stop, str]:
         """All of a run: as the debugger wants it, or at once."""

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from runtime.debug.gdb.company import Alone, Company, LiveMonitors
 from runtime.debug.gdb.server import Server
+from runtime.debug.monitor.hub import Hub
 from runtime.debug.monitor.live import Live
 from runtime.debug.monitor.monitor import Monitor
 from runtime.debug.target import make_target
@@ -112,28 +114,40 @@ class LiveSubject:
 
 class LiveDebugger:
     """``--gdb`` of ``run`` and ``record`` (runtime.timeline.record.Debugger). ``announce`` is called when the machine
-    stands at its first instruction and waits."""
+    stands at its first instruction and waits. ``hub``: monitors of the same machine, its visitor, if there are any."""
 
-    def __init__(self, server: Server, announce: Callable[[str], None]):
-        self._server, self._announce = server, announce
+    def __init__(self, server: Server, announce: Callable[[str], None], hub: Hub | None = None):
+        self._server, self._announce, self._hub = server, announce, hub
+        self._company: Company = Alone() if hub is None else LiveMonitors(hub)
         self._subject: LiveSubject | None = None
         self._monitor: Callable[[str], str] | None = None
 
     def attach(self, machine: Any, border: Any, path: Path | None) -> None:
         """The machine is there."""
         self._machine, self._path = machine, path
-        self._monitor = Monitor(None, make_target(machine), Live(machine, border, path)).execute
+        if self._hub is None:
+            monitor = Monitor(None, make_target(machine), Live(machine, border, path))
+        else:
+            assert self._hub.monitor is not None  # visitors come first
+            monitor = self._hub.monitor
+        self._monitor = monitor.execute
 
     def asked(self) -> bool:
         """Whether the client wants the machine to stop."""
-        return self._subject is not None and self._subject.interrupt()
+        return self._subject is not None and (self._subject.interrupt() or self._company.asked())
 
     def drive(self, advance: Advance, limit: int, ended: Callable[[], str | None]) -> tuple[Stop, str]:
         """Run the machine as clients want it."""
         self._subject = subject = LiveSubject(self._machine, advance, limit, self._path)
         self._announce(subject.target.arch)
-        self._server.serve(subject, self._monitor, lambda: ended() is not None)
+        self._company.moving(False)
+        self._server.serve(subject, self._monitor, lambda: ended() is not None or self._left, self._company)
         return subject.outcome or (Stop(StopReason.INTERRUPTED, subject.icount), ended() or "left")
+
+    @property
+    def _left(self) -> bool:
+        """A monitor has ended the machine."""
+        return self._hub is not None and self._hub.leave
 
     def close(self) -> None:
         """Listen no longer."""

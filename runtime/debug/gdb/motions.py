@@ -18,10 +18,11 @@ _PC = {"x86_64": "rip", "i386": "eip", "arm": "pc"}
 
 
 class Motions:
-    """Moves ``subject`` as a client asks; ``tell`` shows it a line before the stop reply."""
+    """Moves ``subject`` as a client asks; ``tell`` shows it a line before the stop reply; ``moving`` hears of each
+    motion's beginning (True) and end."""
 
-    def __init__(self, subject: Subject, points: Points, tell: Callable[[str], None]):
-        self._subject, self._points, self._tell = subject, points, tell
+    def __init__(self, subject: Subject, points: Points, tell: Callable[[str], None], moving: Callable[[bool], None]):
+        self._subject, self._points, self._tell, self._moving = subject, points, tell, moving
         self._pc = _PC[subject.target.arch]
         #: gdb takes it that ARM's watchpoints stop before the access, makes one more step in the direction it goes, and
         #: looks then. (On x86 they are traps: the access has been made.)
@@ -67,10 +68,13 @@ class Motions:
         """The reply to a motion; one that fails ends where it is, and the client is told."""
         try:
             self._points.apply()
+            self._moving(True)
             self._last = motion()
         except (RecordingError, ValueError) as error:
             self._tell(f"jitrr: {error}")
             self._last = Arrival(self._subject.icount, "failed")
+        finally:
+            self._moving(False)
         if self._last.message:
             self._tell(f"jitrr: {self._last.message}")
         return self._reply()

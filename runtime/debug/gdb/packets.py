@@ -67,6 +67,12 @@ class Framer:
         del self._buffer[:1]
         return True
 
+    @property
+    def begun(self) -> bool:
+        """A packet is there, or its beginning."""
+        self._skip()
+        return bool(self._buffer)
+
     def next(self) -> bytes | None:
         """The next packet's content, or INTERRUPT; None: nothing is complete. ProtocolError for what is no packet."""
         while True:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import select
 import socket
 from collections.abc import Callable
 
+from runtime.debug.gdb.company import Alone, Company
 from runtime.debug.gdb.packets import INTERRUPT, Framer, ProtocolError
 from runtime.debug.gdb.session import Detached, Killed, Session
 from runtime.debug.subject import Subject
@@ -35,11 +35,11 @@ def parse_address(text: str) -> tuple[str, int]:
 class Connection:
     """A client's end: packets in, replies out. Closed when it is gone or does not speak the protocol."""
 
-    def __init__(self, stream: socket.socket):
+    def __init__(self, stream: socket.socket, company: Company):
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream.settimeout(_PATIENCE)
-        self.stream, self._framer = stream, Framer()
-        self._asked_to_stop = False
+        self.stream, self._framer, self._company = stream, Framer(), company
+        self._asked_to_stop = self._gone = False
 
     def packet(self, seconds: float) -> bytes | None:
         """The next packet or INTERRUPT, None when there is none within that time."""
@@ -61,8 +61,15 @@ class Connection:
                 self._asked_to_stop = self._framer.interrupted
                 self._flush()
             except Closed:
-                self._asked_to_stop = True
+                self._asked_to_stop = self._gone = True
         return self._asked_to_stop
+
+    def disturbs(self, waited: bool) -> bool:
+        """During a motion that is not the client's: whether it is to end. One that somebody waits for is ended by
+        INTERRUPT only; the client's end does not matter to it."""
+        if waited:
+            return self.interrupted() and not self._gone
+        return self._framer.begun or self.readable(0)
 
     def send(self, data: bytes) -> None:
         """A packet."""
@@ -86,7 +93,7 @@ class Connection:
 
     def readable(self, seconds: float) -> bool:
         """Whether something, or the end, is there to be received within that time."""
-        return bool(select.select([self.stream], [], [], seconds)[0])
+        return self._company.wait(self.stream, seconds)
 
     def _receive(self, seconds: float) -> bool:
         if not self.readable(seconds):
@@ -117,6 +124,7 @@ class Server:
 
     def __init__(self, address: tuple[str, int]):
         self._ended: Callable[[], bool] = lambda: False
+        self._company: Company = Alone()
         host, port = address
         try:
             family, *_, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -128,18 +136,23 @@ class Server:
         """Stop listening."""
         self._listener.close()
 
-    def serve(self, subject: Subject, monitor: Callable[[str], str] | None, ended: Callable[[], bool]) -> None:
+    def serve(self, subject: Subject, monitor: Callable[[str], str] | None, ended: Callable[[], bool],
+              company: Company | None = None) -> None:  # fmt: skip
         """Serve one client after the other until one ends the machine (``kill``), it ends by itself, or the program is
-        to end: ``ended``, asked while nothing moves. A live machine goes on when a client has left."""
-        self._ended, first = ended, True
+        to end: ``ended``, asked while nothing moves. A live machine goes on when a client has left. ``company``: who
+        else drives it."""
+        self._ended, self._company, first = ended, company or Alone(), True
         while not self._ended() and not subject.over:
-            stream = self._accepted(_IDLE if subject.waits or first else 0)
+            stands = subject.waits or first or self._company.holds
+            stream = self._accepted(_IDLE if stands and not self._company.busy else 0)
             if stream is None:
-                if not subject.waits and not first:
+                if self._company.turn(subject, lambda: None, self._knocked):
+                    first = False
+                elif not stands:
                     self._run_free(subject)
                 continue
             first = False
-            connection = Connection(stream)
+            connection = Connection(stream, self._company)
             try:
                 self._talk(connection, subject, monitor)
             except Closed:
@@ -150,28 +163,39 @@ class Server:
                 connection.close()
                 subject.interrupt = lambda: False
                 subject.set_points(())
+            if not subject.waits:
+                self._company.moving(True)
 
     def _accepted(self, seconds: float) -> socket.socket | None:
         """A client, if one comes within that time."""
-        if not select.select([self._listener], [], [], seconds)[0]:
+        if not self._company.wait(self._listener, seconds):
             return None
         return self._listener.accept()[0]
 
+    def _knocked(self, waited: bool) -> bool:
+        """During a motion that is the others': whether it is to end because somebody connects."""
+        return not waited and self._company.wait(self._listener, 0)
+
     def _run_free(self, subject: Subject) -> None:
         """Let a live machine run until somebody connects."""
-        subject.interrupt = lambda: bool(select.select([self._listener], [], [], 0)[0])
+        subject.interrupt = lambda: self._company.wait(self._listener, 0)
         subject.run()
 
     def _talk(self, connection: Connection, subject: Subject, monitor: Callable[[str], str] | None) -> None:
         def tell(line: str) -> None:
             connection.send(b"O" + f"{line}\n".encode().hex().encode())
 
-        session = Session(subject, monitor, tell)
-        subject.interrupt = lambda: self._asked(connection)
+        session = Session(subject, monitor, tell, self._company.moving)
+        subject.interrupt = lambda: self._asked(connection) or self._company.asked()
+        self._company.moving(False)
         while not (self._ended() or subject.over):
-            packet = connection.packet(_IDLE)
+            packet = connection.packet(0 if self._company.busy else _IDLE)
             self._turn_away(connection)
-            if packet is None or packet == INTERRUPT:  # it stands still already
+            if packet is None:
+                self._company.turn(subject, session.points.apply, connection.disturbs)
+                continue
+            if packet == INTERRUPT:  # it stands still already, unless others have it moved
+                self._company.moving(False)
                 continue
             try:
                 connection.send(session.handle(packet))

@@ -39,12 +39,13 @@ class Killed(Exception):
 
 class Session:
     """One client and the machine it looks at. ``monitor`` answers ``monitor`` commands; ``tell`` shows the client a
-    line while it waits for a motion to end."""
+    line while it waits for a motion to end; ``moving`` hears when one begins (True) and when the machine stands."""
 
-    def __init__(self, subject: Subject, monitor: Callable[[str], str] | None, tell: Callable[[str], None]):
+    def __init__(self, subject: Subject, monitor: Callable[[str], str] | None, tell: Callable[[str], None],
+                 moving: Callable[[bool], None] = lambda on: None):  # fmt: skip
         self._subject, self._target, self._monitor = subject, subject.target, monitor
         self.points = Points(subject)
-        self._motions = Motions(subject, self.points, tell)
+        self._motions = Motions(subject, self.points, tell, moving)
         self._registers = self._target.registers
         #: Those of ``g`` and ``G``, the first in the list. Others are asked for one by one.
         self._plain = [register for register in self._registers if register.feature.endswith(_AT_ONCE)]
@@ -187,6 +188,7 @@ class Session:
             raise Refused("there is no monitor here")
         line = bytes.fromhex(data.lstrip(b",").decode()).decode(errors="replace")
         before = self._subject.icount
+        self.points.apply()
         text = self._monitor(line)
         if text and not text.endswith("\n"):
             text += "\n"

@@ -4,6 +4,7 @@ instruction count, then it goes on."""
 from __future__ import annotations
 
 import select
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -112,17 +113,29 @@ class Hub:
     # -- a replay -----------------------------------------------------------------------------------------------------
     def serve(self, monitor: Monitor, ended: Callable[[], bool]) -> None:
         """Talk about a replay until somebody says quit, standard input has nothing more to say, or ``ended``."""
-        self._open(monitor)
+        self.open(monitor)
         assert monitor.travel is not None
-        monitor.travel.interrupt = self._asked
+        monitor.travel.interrupt = self.asked
         while not (monitor.over or ended() or self._silent()):
-            if front := self._next():
-                front.perform()
-            elif monitor.motion is not None:
-                self._go_on(monitor)
-            else:
+            if self.idle:
                 self.wait(_IDLE)
+            else:
+                self.turn()
         self.ended("left" if monitor.over else "ended")
+
+    @property
+    def idle(self) -> bool:
+        """Nobody has said anything, and no motion is under way."""
+        assert self.monitor is not None
+        return self._next() is None and self.monitor.motion is None
+
+    def turn(self) -> None:
+        """Do what was said first, or go on with the motion under way."""
+        assert self.monitor is not None
+        if front := self._next():
+            front.perform()
+        elif self.monitor.motion is not None:
+            self._go_on(self.monitor)
 
     def _go_on(self, monitor: Monitor) -> None:
         """A motion that fails has ended; there is nobody to tell but by STOP."""
@@ -131,7 +144,7 @@ class Hub:
         except (RecordingError, Divergence, ValueError) as error:
             print(f"jitrr: {error}", file=sys.stderr)
 
-    def _asked(self) -> bool:
+    def asked(self) -> bool:
         """Whether the motion under way is to end: any command ends one that nobody waits for; it goes on later."""
         self.wait(0)
         assert self.monitor is not None
@@ -143,7 +156,7 @@ class Hub:
         """From now on this is about a live machine, recorded in ``path`` if anywhere."""
         live, target = Live(machine, border, path), make_target(machine)
         if self.monitor is None:
-            self._open(Monitor(None, target, live))
+            self.open(Monitor(None, target, live))
         else:
             self.monitor.travel, self.monitor.target, self.monitor.live = None, target, live
 
@@ -170,14 +183,24 @@ class Hub:
     # -- both ---------------------------------------------------------------------------------------------------------
     def wait(self, seconds: float) -> bool:
         """Until something has come, at most ``seconds``; whether it has."""
-        ends = {end: place for place in self._places if (end := place.reading) is not None}
-        ready, _, _ = select.select(list(ends), [], [], seconds)
-        assert self.monitor is not None
-        for end in ready:
-            ends[end].collect(self.monitor)
-        return bool(ready)
+        return bool(self._collect([], seconds))
 
-    def _open(self, monitor: Monitor) -> None:
+    def wait_with(self, other: socket.socket, seconds: float) -> bool:
+        """The same, or until ``other`` can be read; whether that can be."""
+        return other in self._collect([other], seconds)
+
+    def _collect(self, others: list[socket.socket], seconds: float) -> list[Any]:
+        """Wait, and read what has come; what was ready."""
+        ends = {end: place for place in self._places if (end := place.reading) is not None}
+        ready, _, _ = select.select([*ends, *others], [], [], seconds)
+        assert self.monitor is not None
+        for end, place in ends.items():
+            if end in ready:
+                place.collect(self.monitor)
+        return ready
+
+    def open(self, monitor: Monitor) -> None:
+        """Begin conversations about a machine."""
         self.monitor = monitor
         monitor.listeners.append(self._tell)
         for place in self._places:
