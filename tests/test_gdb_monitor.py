@@ -128,6 +128,31 @@ def test_either_ends_what_the_other_has_begun(replay: Both) -> None:
         assert again.stream.recv(1) == b""
 
 
+def test_what_qemu_asks_of_itself(arch: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """QEMU's tests/avocado/reverse_debugging.py, by our command line: ten steps forward, backward and forward again, to
+    the recording's end by QMP, and backward to the last of the breakpoints at all ten."""
+    recording = demo_recording(arch, tmp_path_factory.getbasetemp())
+    with both(tmp_path, arch, "replay", recording.path) as machine:
+        gdb, steps = machine.gdb(), []
+        for _ in range(10):
+            steps.append(gdb.pc)
+            assert gdb.ask("s").startswith("T05")
+        for pc in reversed(steps):
+            assert gdb.ask("bs").startswith("T05") and gdb.pc == pc
+        for pc in steps:
+            assert gdb.pc == pc and gdb.ask("s").startswith("T05")
+        machine.qmp.result("replay-break", icount=recording.icount - 1)
+        machine.told()
+        machine.qmp.result("cont")
+        machine.qmp.event("STOP")
+        assert machine.icount == recording.icount - 1
+        for pc in steps:
+            gdb.insert(1, pc)
+        assert gdb.ask("bc").startswith("T05") and gdb.pc == steps[-1]
+        machine.qmp.result("quit")
+        assert machine.program.wait() == 0
+
+
 def test_a_live_machine_stops_for_both(arch: str, tmp_path: Path) -> None:
     with both(tmp_path, arch, *live(tmp_path, arch)) as machine:
         assert not machine.running and machine.icount == 0

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from debug_recordings import ARCHITECTURES, demo_recording
 from real_gdb import PROGRAMS, TIMEOUT, Debugger, installed
+
+from runtime.recording.recording import Recording
+from runtime.timeline.verify import verify
 
 STACK = {"x86_64": "$rsp", "i386": "$esp", "arm": "$sp"}
 START = 31_000_000
@@ -102,3 +106,42 @@ def test_ctrl_c_ends_a_motion(gdb: Debugger) -> None:
     command = [PROGRAMS[gdb.arch], "-q", "-nx", "-batch", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
     assert "SIGINT" in done.stdout or "No more reverse-execution history" in done.stdout, done.stdout + done.stderr
+
+
+GENERAL = {"x86_64": "rbx", "i386": "ebx", "arm": "r7"}
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_golive(arch: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Out of the recording by gdb: forward only, everything can be written."""
+    installed(arch)
+    debugger = Debugger(demo_recording(arch, tmp_path_factory.getbasetemp()).path, arch, START)
+    shown = debugger.run(
+        "monitor golive", "p $icount", "stepi 20", "p $icount", f"set ${GENERAL[arch]} = 1234",
+        f"set $there = (int*)({STACK[arch]}-64)", "set *$there = 4321", "maintenance flush register-cache",
+        "maintenance flush dcache", f"p ${GENERAL[arch]}", "p *$there", "watch *$there", "delete",
+        "reverse-stepi", "stepi", "p $icount", "monitor quit",
+    )  # fmt: skip
+    assert "The machine runs live from here on, not recorded" in shown, shown
+    start, later, register, memory, last = (int(n) for n in re.findall(r"^\$\d+ = (-?\d+)$", shown, re.MULTILINE))
+    assert start == START < later < last and (register, memory) == (1234, 4321), shown
+    assert "the machine has left the recording and runs live: there is no going back" in shown, shown
+    assert debugger.server.wait(TIMEOUT) == 0
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_golive_into_a_branch(arch: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is recorded from there on is what would happen again: nothing is written to it, and it verifies."""
+    installed(arch)
+    debugger = Debugger(demo_recording(arch, tmp_path_factory.getbasetemp()).path, arch, START)
+    branch = tmp_path / "branch.jrr"
+    shown = debugger.run(
+        f"monitor golive {branch}", "set $here = $pc", "stepi 400", "p $icount", f"set ${GENERAL[arch]} = 1234",
+        "stepi", "p $icount", "monitor quit",
+    )  # fmt: skip
+    middle, last = (int(n) for n in re.findall(r"^\$\d+ = (-?\d+)$", shown, re.MULTILINE))
+    assert f"this is recorded in {branch}" in shown, shown
+    assert debugger.server.wait(TIMEOUT) == 0
+    recording = Recording(branch)
+    assert START < middle < last == recording.icount
+    assert verify(recording).good
