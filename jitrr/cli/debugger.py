@@ -74,7 +74,5 @@ def debug_replay(path: Path, gdb: str, seek: str, tier: str, monitors: tuple[str
             monitor.outside = lambda: Outside(ConsoleOutput(1))
         hub.open(monitor)
         announce(address, recording.config().arch)
-        server.serve(
-            subject, monitor.execute, lambda: monitor.over or watch.reason() is not None, ReplayMonitors(hub)
-        )
+        server.serve(subject, monitor.execute, lambda: monitor.over or watch.reason() is not None, ReplayMonitors(hub))
         hub.ended("left" if monitor.over else "ended")
