@@ -3,6 +3,7 @@ single steps, and what they say to mistakes."""
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from debug_recordings import ARCHITECTURES, demo_recording
 
+from jitrr.engine.constants import TLB_BYTES, TLB_ENTRY, TLB_SIZE
 from runtime.debug.monitor.commands import TABLE, MonitorError
 from runtime.debug.monitor.expressions import evaluate
 from runtime.debug.monitor.keys import key_number
@@ -20,6 +22,7 @@ from runtime.timeline.travel import Travel
 from runtime.timeline.verify import verify
 
 PLACE = 2_000_000
+NOTHING = (1 << 64) - 1
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -88,6 +91,53 @@ def test_mappings(monitor: Monitor) -> None:
     pages = [int(line.split(":")[0], 16) for line in monitor.execute("info tlb").splitlines()]
     assert all(any(int(start, 16) <= page < int(end, 16) for start, end in ranges) for page in pages)
     assert len(pages) == len(list(monitor.target.mappings()))
+
+
+def in_user_mode(monitor: Monitor) -> bool:
+    state = monitor.target.machine.engine.state
+    return int(state["tlb"]) != int(state["tlb_base"])
+
+
+def walked(monitor: Monitor, address: int) -> int | None:
+    """The place in RAM of a virtual address as the processor itself finds it for a load; None: that faults."""
+    engine = monitor.target.machine.engine
+    state, signed = engine.state, address - (1 << 64) if address >> 63 else address
+    engine.call("flush_tlb")
+    engine.call("slow_load", signed, 1, engine.cells.ctypes.data, 0)
+    faulted, state["exc_vector"] = int(state["exc_vector"]) != NOTHING, NOTHING
+    if faulted:
+        return None
+    entry = int(state["tlb_base"]) + in_user_mode(monitor) * TLB_BYTES + (address >> 12) % TLB_SIZE * TLB_ENTRY
+    addend = ctypes.c_uint64.from_address(entry + 24).value
+    return (address + addend - int(state["ram"])) & NOTHING
+
+
+@pytest.mark.parametrize("share", [0.03, 0.5, 1.0])
+def test_mappings_are_those_of_the_processor(monitor: Monitor, travel: Travel, share: float) -> None:
+    """Every page of ``info tlb``, and the addresses before and behind each stretch of ``info mem``."""
+    travel.seek(int(travel.end * share))
+    digest = travel.replay.digest()
+    locate = monitor.target.machine.engine.locate
+    pages = [re.match(r"(\w+): (\w+) +(\d+) KiB ([\w-]{4})\n", line) for line in
+             monitor.execute("info tlb").splitlines(keepends=True)]  # fmt: skip
+    assert len(pages) > 10 and all(pages)
+    for page in pages:
+        assert page is not None
+        virtual, physical, size = int(page[1], 16), int(page[2], 16), int(page[3]) << 10
+        for offset in (0, size // 2, size - 1):
+            if (place := locate(physical + offset)) is not None:  # otherwise it is a device's
+                may = page[4][1] == "r" and (page[4][0] == "u" or not in_user_mode(monitor))
+                assert walked(monitor, virtual + offset) == (place if may else None)
+                assert monitor.execute(f"gva2gpa {virtual + offset}") == f"gpa: {physical + offset:#x}\n"
+    ranges = [line.split()[0].split("-") for line in monitor.execute("info mem").splitlines()]
+    edges = {int(first, 16) - 1 for first, _ in ranges} | {int(last, 16) for _, last in ranges}
+    inside = [(int(first, 16), int(last, 16)) for first, last in ranges]
+    top = 1 << (47 if monitor.target.arch == "x86_64" else 32)
+    for edge in edges:
+        if 0 <= edge < top and not any(first <= edge < last for first, last in inside):
+            assert walked(monitor, edge) is None and monitor.execute(f"gva2gpa {edge}") == "Unmapped\n"
+    travel.replay.seek(travel.icount, afresh=True)  # the walks have set accessed bits
+    assert travel.replay.digest() == digest
 
 
 def test_status(monitor: Monitor) -> None:

@@ -10,6 +10,7 @@ import pytest
 from monitor_client import PATIENCE, Program, QmpClient
 
 from jitrr.demo import GUESTS
+from runtime.devices.power import PRESS_BUTTON, RESET
 from runtime.recording.recording import Recording
 from runtime.timeline.verify import verify
 
@@ -62,8 +63,9 @@ def test_keys_are_recorded(arch: str, tmp_path: Path) -> None:
     assert 0 < recorded_labels(recording).all()["asked"] < recording.icount
 
 
-def test_stopped_it_stands_still(tmp_path: Path) -> None:
-    with Program(tmp_path / "socket", "qmp:", "run", *arguments(tmp_path, "x86_64")) as program:
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_stopped_it_stands_still(arch: str, tmp_path: Path) -> None:
+    with Program(tmp_path / "socket", "qmp:", "run", *arguments(tmp_path, arch)) as program:
         qmp = QmpClient(program.connect())
         qmp.result("qmp_capabilities")
         assert qmp.result("query-replay")["mode"] == "none"
@@ -73,7 +75,8 @@ def test_stopped_it_stands_still(tmp_path: Path) -> None:
         time.sleep(0.5)
         assert qmp.result("query-replay")["icount"] == at
         assert qmp.result("query-status") == {"status": "paused", "running": False, "singlestep": False}
-        assert "RIP=" in qmp.result("human-monitor-command", command_line="info registers")
+        shown = qmp.result("human-monitor-command", command_line="info registers")
+        assert {"x86_64": "RIP=", "i386": "EIP=", "arm": "R15="}[arch] in shown
         assert qmp.result("cont") == {}
         qmp.event("RESUME")
         until(lambda: qmp.result("query-replay")["icount"] > at)
@@ -85,31 +88,35 @@ def test_stopped_it_stands_still(tmp_path: Path) -> None:
         qmp.close()
 
 
-def test_reset_and_mouse(tmp_path: Path) -> None:
-    """A reset goes through the border; so do the mouse's packets, of at most 127 a step."""
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_reset_power_button_and_mouse(arch: str, tmp_path: Path) -> None:
+    """Buttons go through the border; so do the mouse's packets, of at most 127 a step."""
     path = tmp_path / "run.jrr"
-    with Program(tmp_path / "socket", "qmp:", "record", *arguments(tmp_path, "x86_64"), "-o", path) as program:
+    with Program(tmp_path / "socket", "qmp:", "record", *arguments(tmp_path, arch), "-o", path) as program:
         qmp = QmpClient(program.connect())
         qmp.result("qmp_capabilities")
-        until(lambda: GUESTS["x86_64"].QUESTION in printed(tmp_path))
+        until(lambda: GUESTS[arch].QUESTION in printed(tmp_path))
         for line in ("mouse_move 200 -3", "mouse_button 3"):
             assert qmp.result("human-monitor-command", command_line=line) == ""
+        assert qmp.result("system_powerdown") == {} and qmp.event("POWERDOWN")
         assert qmp.result("system_reset") == {}
         assert qmp.event("RESET")["data"] == {"guest": False, "reason": "host-qmp-system-reset"}
-        until(lambda: printed(tmp_path).count(GUESTS["x86_64"].QUESTION) == 2)
+        until(lambda: printed(tmp_path).count(GUESTS[arch].QUESTION) == 2)
         qmp.result("quit")
         assert program.wait() == 0
         qmp.close()
     recording = Recording(path)
     events = [(event.kind, event.data) for event in recording.log.events if event.kind.startswith("input:")]
     assert events == [("input:mouse", bytes([0, 127, 3, 0])), ("input:mouse", bytes([0, 73, 0, 0])),
-                      ("input:mouse", bytes([5, 0, 0, 0])), ("input:power", bytes([2]))]  # fmt: skip
+                      ("input:mouse", bytes([5, 0, 0, 0])), ("input:power", bytes([PRESS_BUTTON])),
+                      ("input:power", bytes([RESET]))]  # fmt: skip
     assert verify(recording).good
 
 
-def test_text_by_a_socket(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_text_by_a_socket(arch: str, tmp_path: Path) -> None:
     """Two conversations one after the other; the second ends the run."""
-    with Program(tmp_path / "socket", "", "run", *arguments(tmp_path, "arm")) as program:
+    with Program(tmp_path / "socket", "", "run", *arguments(tmp_path, arch)) as program:
         first = program.connect()
         heard = first.makefile("r", newline="\n")
         assert heard.readline().endswith("type 'help' for more information\n")
