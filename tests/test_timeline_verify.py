@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import pytest
 from toy_machine import ToyMachine, make_machine
 
 from runtime.config import MachineConfig
-from runtime.recording.errors import Divergence
+from runtime.machine_api import Stop, StopReason
+from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.record import Outside, Pace, record
 from runtime.timeline.verify import check_checkpoints, narrow, verify
+from runtime.timeline.watch import Interrupted, Limits, Watch
 
 FLAW = 100_001
 BUSY = Pace(flush=0.0, digest=0.0, checkpoint=0.0, share=1e9)  # at every poll
@@ -67,3 +70,32 @@ def test_a_checkpoint_of_another_state_is_noticed(recording, monkeypatch):
     monkeypatch.setattr(recording.checkpoints, "load", altered)
     with pytest.raises(Divergence, match=f"at instruction {recording.checkpoints.icounts[1]}: the checkpoint here"):
         check_checkpoints(recording)
+
+
+class Waiting(ToyMachine):
+    """Runs only when it is asked to come back."""
+
+    def run_to(self, icount: int) -> Stop:
+        while not self.border.poll(self.icount):
+            time.sleep(0.001)
+        return Stop(StopReason.INTERRUPTED, self.icount)
+
+
+def test_a_damaged_checkpoint_ends_the_replay_under_way(recording, monkeypatch):
+    def damaged(wanted):
+        raise RecordingError("a page is damaged")
+
+    monkeypatch.setattr(recording.pages, "fetch", damaged)
+    with pytest.raises(RecordingError, match="a page is damaged"):
+        verify(recording, factory=Waiting)
+
+
+def test_who_ends_it_does_not_wait_for_the_checkpoints(recording, monkeypatch):
+    def endless(wanted):
+        while True:
+            time.sleep(0.001)
+            yield 0, b""
+
+    monkeypatch.setattr(recording.pages, "fetch", endless)
+    with pytest.raises(Interrupted, match="timeout"):
+        verify(recording, watch=Watch(Limits(timeout=0)), factory=Waiting)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Event
 
 from runtime.recording.digest import machine_digest
 from runtime.recording.errors import Divergence
@@ -14,7 +16,7 @@ from runtime.recording.recording import Recording
 from runtime.timeline.build import Factory
 from runtime.timeline.progress import Progress
 from runtime.timeline.replay import Replay
-from runtime.timeline.watch import Watch
+from runtime.timeline.watch import Interrupted, Watch
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,37 @@ class Verdict:
 def verify(recording: Recording, *, tier: str = "auto", jobs: int = 1, watch: Watch | None = None,
            progress: Progress | None = None, factory: Factory | None = None) -> Verdict:  # fmt: skip
     """Replay everything and check every digest; RecordingError if a file is damaged."""
-    check_checkpoints(recording)
+    ended = Event()
+    with ThreadPoolExecutor(1, "verify") as thread:
+        check = thread.submit(check_checkpoints, recording, ended.is_set)
+        try:
+            verdict = _replay_all(recording, tier, jobs, _Checked(watch, check), progress, factory)
+            check.result()
+        except Interrupted:
+            if check.done():
+                check.result()
+            raise
+        finally:
+            ended.set()
+    return verdict
+
+
+class _Checked(Watch):
+    """Ends a replay when the checkpoints have turned out to be damaged, besides the reasons of the program."""
+
+    def __init__(self, program: Watch | None, check: Future[None]):
+        super().__init__()
+        self._program, self._check = program, check
+
+    def reason(self) -> str | None:
+        """Signals and time-outs go first."""
+        if self._program is not None and (reason := self._program.reason()):
+            return reason
+        return "damaged" if self._check.done() and self._check.exception() else None
+
+
+def _replay_all(recording: Recording, tier: str, jobs: int, watch: Watch, progress: Progress | None,
+                factory: Factory | None) -> Verdict:  # fmt: skip
     bounds = _segments(recording, jobs)
     if len(bounds) == 2:
         return _verify_segment(recording, bounds[0], bounds[1], tier, watch, progress, factory)
@@ -87,9 +119,9 @@ def last_agreement(runs: list[Replay], good: int, bad: int) -> int | None:
     return good
 
 
-def check_checkpoints(recording: Recording) -> None:
+def check_checkpoints(recording: Recording, ended: Callable[[], bool] = lambda: False) -> None:
     """Every checkpoint describes the state that the log has a digest of, or Divergence; its pages are there, or
-    RecordingError."""
+    RecordingError. Nobody wants to know any more when ``ended``."""
     names: set[bytes] = set()
     logged = {digest.icount: digest.digest for digest in recording.log.digests}
     for icount in recording.checkpoints.icounts:
@@ -98,8 +130,9 @@ def check_checkpoints(recording: Recording) -> None:
         if digest != saved.digest or logged.get(icount, digest) != digest:
             raise Divergence(icount, "the checkpoint here is not of the recorded state")
         names.update(saved.hashes[at : at + 16] for at in range(0, len(saved.hashes), 16))
-    for _ in recording.pages.fetch(enumerate(sorted(names))):
-        pass  # reading a page checks it
+    for _ in recording.pages.fetch(enumerate(sorted(names))):  # reading a page checks it
+        if ended():
+            return
 
 
 def _verify_path(path: Path, begin: int, end: int, tier: str, factory: Factory | None) -> Verdict:
