@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import importlib
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from real_machine import (
 from jitrr.engine.tier import Tier
 from runtime.borders.live import LiveBorder
 from runtime.config import ARCHES
+from runtime.machine_api import Stop
 from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
 from runtime.timeline.record import Pace
@@ -109,6 +111,31 @@ def test_verify_says_so_in_one_process_and_in_two(recording: Recording) -> None:
 def test_seeks_stops_and_checkpoints_leave_no_trace(recording: Recording, truth: dict[int, bytes], seed: int) -> None:
     rng = random.Random(SEED + seed)
     wander(recording, truth, rng, random_thresholds(rng))
+
+
+def test_what_a_session_leaves_on_disk_is_where_the_next_one_begins(
+    recording: Recording, truth: dict[int, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.timeline.replay.WORTH", 0.0)  # however near it is
+    monkeypatch.setattr("runtime.recording.shelf._WAITING", 1000)
+    copy = Path(shutil.copytree(recording.path, tmp_path / "copy.jrr"))
+    order = random.Random(SEED).sample(sorted(truth), len(truth))
+    with closing(Replay(Recording(copy), dense=True)) as replay:
+        for icount in order:
+            replay.seek(icount)
+    assert len(list((copy / "shelf").iterdir())) > len(truth)
+    with closing(Replay(Recording(copy))) as replay:
+        run, ran = replay.advance, [0]
+
+        def advance(icount: int) -> Stop:
+            ran[0] += icount - replay.icount
+            return run(icount)
+
+        monkeypatch.setattr(replay, "advance", advance)
+        for icount in reversed(order):
+            replay.seek(icount)
+            assert replay.digest() == truth[icount], f"another state at {icount}"
+    assert 0 < ran[0] <= 16 * len(truth)
 
 
 def test_single_steps_come_where_a_run_comes(recording: Recording, truth: dict[int, bytes]) -> None:

@@ -17,7 +17,7 @@ from toy_machine import ToyMachine, make_machine
 from runtime.config import MachineConfig
 from runtime.recording import shelf as shelves
 from runtime.recording.pack import pack
-from runtime.recording.recording import Recording
+from runtime.recording.recording import CLOSED, Recording, write_closed
 from runtime.recording.shelf import SHELF, Shelf, Shelved
 from runtime.timeline import replay as replays
 from runtime.timeline.record import Outside, Pace, record
@@ -187,6 +187,15 @@ def test_the_recording_means_what_it_meant(path, tmp_path):
     trim(after, FAR, FAR + 100, tmp_path / "piece.jrr", factory=make_machine)
     assert not (tmp_path / "piece.jrr" / SHELF).exists()
     assert verify(Recording(tmp_path / "piece.jrr"), factory=make_machine).good
+
+
+def test_a_recording_that_is_closed_later_does_not_count_them(path):
+    """One may be replayed while it is being made."""
+    session(path, FAR)
+    (path / CLOSED).unlink()
+    write_closed(path, Recording(path).icount)
+    shutil.rmtree(path / SHELF)
+    assert verify(Recording(path), factory=make_machine).good
 
 
 def test_verify_does_not_rely_on_them(path):
