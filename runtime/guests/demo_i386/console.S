@@ -16,10 +16,13 @@ putc:
 1:  call serial_out
     jmp vga_out
 
-# puts: the zero-terminated text at eax.
+# puts: the zero-terminated text at eax. (Its frame is described for gdb, which takes EBP 0 for the outermost one.)
+    .cfi_sections .debug_frame
     .globl puts
 puts:
+    .cfi_startproc
     push %ebx
+    .cfi_adjust_cfa_offset 4
     mov %eax, %ebx
 1:  mov (%ebx), %al
     test %al, %al
@@ -28,7 +31,9 @@ puts:
     inc %ebx
     jmp 1b
 2:  pop %ebx
+    .cfi_adjust_cfa_offset -4
     ret
+    .cfi_endproc
 
 # write: ecx characters at ebx.
     .globl write

@@ -15,8 +15,10 @@
     call put_decimal
 .endm
 
+    .cfi_sections .debug_frame
     .globl main
 main:
+    .cfi_startproc
     call serial_init
     call console_init
     SAY text_hello
@@ -39,6 +41,7 @@ main:
     NUMBER
     SAY text_bye
     ret
+    .cfi_endproc
 
 # How much memory the loader reports (Multiboot 3.3: mem_upper, in KiB above 1 MiB).
 show_memory:
