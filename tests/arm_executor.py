@@ -6,48 +6,28 @@ from __future__ import annotations
 
 import struct
 
+from instruction_executor import MASK64, InstructionExecutor
 from oracle.arm_state import PAGE, PLACES, ArmFault, ArmState, E, T, code_page
 
 from frontends.arm import state as st
 from frontends.arm.cpu import carry_overflow
 from frontends.arm.frontend import ArmFrontend
 from frontends.arm.vectors import EXC_DABORT, FSR_WRITE
-from jitrr.engine.engine import Engine
 from jitrr.engine.exits import Exit
-from jitrr.engine.former import SMALL, Former
-from jitrr.engine.region_ir import Block, Region
-from jitrr.engine.tier import Tier
-from jitrr.engine.worker import compile_region
 
 TABLES, FRAMES = 0x100000, 0x200000
 VECTORS = 0xF0000000
-MASK64 = (1 << 64) - 1
-_SCRATCH = slice(st.T // 8, st.V // 8 + 16)
-_POISON = memoryview(b"".join(
-    struct.pack("<Q", 0xBAD0_0000_DEAD_0001 * n & MASK64) for n in range(1, 1 + _SCRATCH.stop - _SCRATCH.start)
-)).cast("Q")  # fmt: skip
 #: SCTLR without A: MMU, caches, branch prediction, and the bits that are 1.
 SCTLR = 0x00C51879
 #: From LR to the address of the instruction that an exception has interrupted, in A32; Undefined and SVC: its size.
 _LR_OFFSET = {1: 4, 2: 4, 3: 4, 4: 8}
 
 
-class ArmExecutor:
-    """``run(state, code, steps)``, and ``start`` and ``go_on`` for programs.
-
-    ``tier``: "interp", "jit" to run a compiled region of the first block, or "auto": regions are compiled where a
-    program is hot."""
+class ArmExecutor(InstructionExecutor):
+    """``run(state, code, steps)``, and ``start`` and ``go_on`` for programs; ``tier`` as in InstructionExecutor."""
 
     def __init__(self, tier: str = "interp"):
-        self.engine = Engine(ArmFrontend(), 4 << 20, self._host_call)
-        self.ram = memoryview(self.engine.ram.map)
-        self.words = memoryview(self.engine.block.map).cast("Q")
-        self.compile_all = tier == "jit"
-        self.tier = None
-        if tier != "interp":
-            threshold, patience = (1 << 60, 1 << 60) if self.compile_all else (8, 16)
-            self.tier = Tier(self.engine, threshold, patience, synchronous=True)
-        self.engine.tier = self.tier
+        super().__init__(ArmFrontend(), 4 << 20, slice(st.T // 8, st.V // 8 + 16), tier)
         self.frames: dict[int, int] = {}
         self._map_pages()
         self._code = b""
@@ -55,9 +35,6 @@ class ArmExecutor:
         for name, value in (("linear_mask", 0xFFFFFFFF), ("vbar", VECTORS), ("ttbr0", TABLES), ("dacr", 1),
                             ("cpacr", 0xF << 20)):  # fmt: skip
             self.engine.state[name] = value
-
-    def _host_call(self, kind: int, a: int, b: int) -> int:
-        raise AssertionError(f"device access {kind} {a:#x} {b} in an instruction test")
 
     def _map_pages(self) -> None:
         second = TABLES + 0x4000
@@ -80,31 +57,19 @@ class ArmExecutor:
     def run(self, state: ArmState, code: bytes, steps: int = 1) -> tuple[ArmState, ArmFault | None]:
         """Twice: with an empty TLB, and with the one that left behind and other scratch registers. Both must agree."""
         self._put_code(state.r[15], code)
-        self.engine.call("flush_tlb")
-        self._put(state)
-        if self.compile_all:
-            self._compile()
-        cold = self._step(state, steps)
-        self._put(state)
-        self.words[_SCRATCH] = _POISON
-        warm = self._step(state, steps)
-        if cold != warm:
-            raise AssertionError(f"{cold[1]} with an empty TLB, {warm[1]} with a full one: {cold[0]} and {warm[0]}")
-        return warm
+        found: tuple[ArmState, ArmFault | None] = self._twice(
+            lambda: self._put(state), lambda: self._step(state, steps)
+        )
+        return found
 
     def start(self, state: ArmState, code: bytes) -> None:
         """Get ready for a program (within its page) at instruction count 0; translations are kept."""
         self._put_code(state.r[15], code)
-        self._put(state)
-        self.words[_SCRATCH] = _POISON
-        self.engine.set_icount(0)
+        self._begin(lambda: self._put(state))
 
     def go_on(self, state: ArmState, icount: int) -> tuple[ArmState, ArmFault | None]:
         """The state after ``icount`` instructions of the program that started in ``state``, or at its fault."""
-        while self.engine.icount < icount and self.engine.run(icount) == Exit.REQUEST:
-            pass  # it has written its own code: the runtime would go on too
-        if self.tier is not None:
-            self.tier.service()
+        self._run_to(icount)
         return self._get(state)
 
     def _step(self, state: ArmState, steps: int) -> tuple[ArmState, ArmFault | None]:
@@ -119,27 +84,9 @@ class ArmExecutor:
 
     def _put_code(self, pc: int, code: bytes) -> None:
         page = code_page(pc, code)
-        if page == self._code:
-            return
-        self._code = page
-        frame = self.frames[PLACES.code]
-        self.engine.invalidate_page(frame >> 12)
-        self.ram[frame : frame + PAGE] = page
-
-    def _compile(self) -> None:
-        """Translate the block and put a region in place of it."""
-        engine = self.engine
-        phys = engine.call("check_exec", int(engine.state["pc"]))
-        if phys == -1:
-            engine.state["exc_vector"] = MASK64
-            return
-        head = engine.translate(int(engine.state["pc"]), phys)
-        assert self.tier is not None
-        formed = Former(self.tier, head, int(engine.state["pc"]), SMALL).form()
-        bits, blocks = formed.request()
-        code, linked = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
-        self.tier._install(formed, code, linked)
-        self.tier.arena.used = self.tier.pool_used = 0
+        if page != self._code:
+            self._code = page
+            self._put_page(self.frames[PLACES.code], page)
 
     def _put(self, state: ArmState) -> None:
         w, at, cpsr = self.words, self.engine.layout.offsets, state.cpsr

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from random import Random
 
 from arm_cases import address, in_it_block, random_state
 from oracle import values
-from oracle.arm_state import DATA, ArmCase, ArmFault, ArmState, E
+from oracle.arm_state import DATA, SYS, A, ArmCase, ArmFault, ArmState, E, F, I, default_state
 
 from frontends.arm.decode import code_of, word_of
 from frontends.arm.patterns import A32, PATTERNS, T32, Pattern, find
@@ -28,6 +29,21 @@ def is_vfp(pattern: Pattern) -> bool:
 def simd_patterns(isa: str, vfp: bool) -> list[Pattern]:
     """The rows of an instruction set, of VFP or of Advanced SIMD."""
     return [p for p in PATTERNS if p.isa == isa and p.group == GROUP and is_vfp(p) == vfp]
+
+
+def simd_word(name: str, vfp: bool, **fields: int) -> bytes:
+    """An A32 instruction."""
+    (pattern,) = [p for p in simd_patterns(A32, vfp) if p.name == name]
+    return struct.pack("<I", pattern.encode(**fields))
+
+
+def system_state(**fields: int) -> ArmState:
+    """A processor in System mode, with these fields of its state."""
+    state = default_state()
+    state.cpsr = SYS | A | I | F
+    for name, value in fields.items():
+        state.set(name, value)
+    return state
 
 
 def _lanes(rng: Random, bits: int, one: Callable[[Random], int]) -> int:

@@ -13,11 +13,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from arm_executor import ArmExecutor
-from arm_simd_cases import AHP, DN, FZ, IXC, forgiven, registers, simd_cases, simd_patterns
+from arm_simd_cases import AHP, DN, FZ, IXC, forgiven, registers, simd_cases, simd_patterns, simd_word, system_state
 from oracle import arm_float as ref
 from oracle import values
 from oracle.arm_compare import check
-from oracle.arm_state import DATA, PLACES, SYS, A, ArmFault, ArmState, F, I, default_state
+from oracle.arm_state import DATA, PLACES, ArmFault, default_state
 from oracle.arm_unicorn import arm_unicorn
 
 from frontends.arm.patterns import A32, T32, find
@@ -105,8 +105,7 @@ ONE: dict[str, Function] = {
 
 def word(name: str, **fields: int) -> bytes:
     """An A32 instruction."""
-    (pattern,) = [p for p in simd_patterns(A32, vfp=False) if p.name == name]
-    return struct.pack("<I", pattern.encode(**fields))
+    return simd_word(name, vfp=False, **fields)
 
 
 def words(x: int) -> list[int]:
@@ -151,14 +150,6 @@ def test_numbers(request: pytest.FixtureRequest, name: str, tier: str) -> None:
 
 
 # -- alignment -------------------------------------------------------------------------------------------------------
-
-
-def system_state(**fields: int) -> ArmState:
-    state = default_state()
-    state.cpsr = SYS | A | I | F
-    for name, value in fields.items():
-        state.set(name, value)
-    return state
 
 
 #: Name, fields, and the alignment that is asked for; and that of elements, which SCTLR.A wants.

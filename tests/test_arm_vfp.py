@@ -14,11 +14,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from arm_executor import ArmExecutor
-from arm_simd_cases import AHP, DN, FPSCR_BITS, FZ, IXC, forgiven, simd_cases, simd_patterns
+from arm_simd_cases import AHP, DN, FPSCR_BITS, FZ, IXC, forgiven, simd_cases, simd_patterns, simd_word, system_state
 from oracle import arm_float as ref
 from oracle import values
 from oracle.arm_compare import check
-from oracle.arm_state import DATA, PLACES, SYS, UNDEF, A, ArmFault, ArmState, F, I, default_state
+from oracle.arm_state import DATA, PLACES, UNDEF, ArmFault, ArmState, default_state
 from oracle.arm_unicorn import arm_unicorn
 
 from frontends.arm.patterns import A32, T32
@@ -116,8 +116,7 @@ CONTROLS = [0, IXC, 0, IXC, DN, FZ, FZ | DN | IXC, 1 << 22, 2 << 22 | IXC, 3 << 
 
 def word(name: str, **fields: int) -> bytes:
     """An A32 instruction that is always executed."""
-    (pattern,) = [p for p in simd_patterns(A32, vfp=True) if p.name == name]
-    return struct.pack("<I", pattern.encode(c=14, **fields))
+    return simd_word(name, vfp=True, c=14, **fields)
 
 
 def operands(rng: random.Random, n: int) -> list[int]:
@@ -235,14 +234,6 @@ def test_fixed_point_rounds_to_nearest(interpreter: ArmExecutor) -> None:
 
 
 # -- alignment, system registers, access -----------------------------------------------------------------------------
-
-
-def system_state(**values: int) -> ArmState:
-    state = default_state()
-    state.cpsr = SYS | A | I | F
-    for name, value in values.items():
-        state.set(name, value)
-    return state
 
 
 @pytest.mark.parametrize(("name", "fields", "write"), [

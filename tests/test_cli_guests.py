@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from damage import CHANGES, damage
 from real_machine import record_demo
 
 from jitrr.cli import main
@@ -143,18 +144,10 @@ def test_a_seek_beyond_the_end(jitrr: Command, recorded: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["log.mcap", "*.ckpt", "*.pack", "images/*"])
-@pytest.mark.parametrize("change", ["cut", "flip", "remove"])
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_damaged_recording(jitrr: Command, recorded: Path, name: str, change: str, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(recorded, tmp_path / "copy.jrr"))
-    path = sorted(copy.rglob(name) if "/" not in name else copy.glob(name))[-1]
-    data = bytearray(path.read_bytes())
-    if change == "remove":
-        path.unlink()
-    elif change == "cut":
-        path.write_bytes(data[: len(data) // 2])
-    else:
-        data[len(data) // 2] ^= 0x10
-        path.write_bytes(data)
+    path = damage(copy, name, change)
     assert_refused(jitrr("verify", copy), path.name)
 
 

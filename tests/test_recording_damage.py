@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from damage import CHANGES, damage
 from toy_machine import make_machine
 
 from runtime.config import Image, MachineConfig
@@ -92,17 +93,9 @@ def test_a_log_cut_anywhere_replays_up_to_the_cut_or_is_refused(good, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["log.mcap", "manifest.json", "closed.json", "*.ckpt", "*.pack", "images/*"])
-@pytest.mark.parametrize("change", ["cut", "flip", "remove"])
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_damaged_file_of_a_closed_recording_is_refused(copy, name, change):
-    path = sorted(copy.rglob(name) if "/" not in name else copy.glob(name))[-1]
-    data = bytearray(path.read_bytes())
-    if change == "remove":
-        path.unlink()
-    elif change == "cut":
-        path.write_bytes(data[: len(data) // 2])
-    else:
-        data[len(data) // 2] ^= 0x10
-        path.write_bytes(data)
+    path = damage(copy, name, change)
     if (name, change) == ("closed.json", "remove"):
         assert not Recording(copy).clean_close  # the same as never closed
         return

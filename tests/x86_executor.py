@@ -8,46 +8,27 @@ exception.
 from __future__ import annotations
 
 import struct
-from array import array
 
+from instruction_executor import MASK64, InstructionExecutor
 from oracle.state import PAGE, Fault, X86State, layout
 
 from frontends.x86 import state as st
 from frontends.x86.frontend import X86Frontend
-from jitrr.engine.engine import Engine
-from jitrr.engine.exits import Exit
-from jitrr.engine.former import SMALL, Former
-from jitrr.engine.region_ir import Block, Region
-from jitrr.engine.tier import Tier
-from jitrr.engine.worker import compile_region
 
 KERNEL = 0xFFFF_8000_0000_0000
 IDT, GDT, TSS, STACK_TOP, HANDLERS = 0x2000, 0x3000, 0x4000, 0x8000, 0x10000
 PML4, TABLES, FRAMES = 0x100000, 0x101000, 0x200000
-MASK64 = (1 << 64) - 1
 CS64, CS32, DATA = (0x33, 0xA0FB), (0x23, 0xC0FB), (0x2B, 0xC0F3)
 _ERROR_VECTORS = {8, 10, 11, 12, 13, 14, 17, 21}
 _ARITH = 0x8D5
-_SCRATCH = slice(st.T // 8, st.V // 8 + 16)
-_POISON = array("Q", [0xBAD0_0000_DEAD_0001 * n & MASK64 for n in range(1, 1 + _SCRATCH.stop - _SCRATCH.start)])
 
 
-class EngineExecutor:
-    """``run(state, code, mode)`` as tests.oracle wants it, ``start`` and ``go_on`` for programs.
-
-    ``tier``: "interp", "jit" to run a compiled region of each instruction, or "auto": regions are compiled where a
-    program is hot."""
+class EngineExecutor(InstructionExecutor):
+    """``run(state, code, mode)`` as tests.oracle wants it, ``start`` and ``go_on`` for programs; ``tier`` as in
+    InstructionExecutor."""
 
     def __init__(self, tier: str = "interp"):
-        self.engine = Engine(X86Frontend(), 16 << 20, self._host_call)
-        self.ram = memoryview(self.engine.ram.map)
-        self.words = memoryview(self.engine.block.map).cast("Q")
-        self.compile_all = tier == "jit"
-        self.tier = None
-        if tier != "interp":
-            threshold, patience = (1 << 60, 1 << 60) if self.compile_all else (8, 16)
-            self.tier = Tier(self.engine, threshold, patience, synchronous=True)
-        self.engine.tier = self.tier
+        super().__init__(X86Frontend(), 16 << 20, slice(st.T // 8, st.V // 8 + 16), tier)
         self.frames: dict[int, int] = {}
         self._tables_used = TABLES
         self._kernel()
@@ -59,9 +40,6 @@ class EngineExecutor:
                     self._map(address, frame, address in memory.writable)
         self._code = (0, b"")
         self.engine.call("update_mode")
-
-    def _host_call(self, kind: int, a: int, b: int) -> int:
-        raise AssertionError(f"device access {kind} {a:#x} {b} in an instruction test")
 
     # -- set-up -------------------------------------------------------------------------------------------------------
     def _kernel(self) -> None:
@@ -108,32 +86,20 @@ class EngineExecutor:
     def run(self, state: X86State, code: bytes, mode: int) -> tuple[X86State, Fault | None]:
         """Twice: with an empty TLB, and with the one that left behind and other scratch registers. Both must agree."""
         self._put_code(state.rip, code)
-        self.engine.call("flush_tlb")
-        self._put(state, mode)
-        if self.compile_all:
-            self._compile()
-        cold = self._step(state, mode)
-        self._put(state, mode)
-        self.words[_SCRATCH] = memoryview(_POISON)
-        warm = self._step(state, mode)
-        if cold != warm:
-            raise AssertionError(f"{cold[1]} with an empty TLB, {warm[1]} with a full one: {cold[0]} and {warm[0]}")
-        return warm
+        found: tuple[X86State, Fault | None] = self._twice(
+            lambda: self._put(state, mode), lambda: self._step(state, mode)
+        )
+        return found
 
     def start(self, state: X86State, code: bytes, mode: int) -> None:
         """Get ready for a program (within one page) at instruction count 0; its translations are kept from one start
         to the next."""
         self._put_code(state.rip, code)
-        self._put(state, mode)
-        self.words[_SCRATCH] = memoryview(_POISON)
-        self.engine.set_icount(0)
+        self._begin(lambda: self._put(state, mode))
 
     def go_on(self, state: X86State, icount: int, mode: int) -> tuple[X86State, Fault | None]:
         """The state after ``icount`` instructions of the program that started in ``state``, or at its fault."""
-        while self.engine.icount < icount and self.engine.run(icount) == Exit.REQUEST:
-            pass  # it has written its own code: the runtime would go on too
-        if self.tier is not None:
-            self.tier.service()
+        self._run_to(icount)
         return self._get(state, mode)
 
     def _step(self, state: X86State, mode: int) -> tuple[X86State, Fault | None]:
@@ -145,28 +111,10 @@ class EngineExecutor:
         if (rip, code) == self._code:
             return
         self._code = rip, code
-        page = rip & -PAGE
-        frame = self.frames[page]
-        self.engine.invalidate_page(frame >> 12)
         blank = bytearray(b"\xf4" * PAGE)
         first = code[: PAGE - (rip & 4095)]
         blank[rip & 4095 : (rip & 4095) + len(first)] = first
-        self.ram[frame : frame + PAGE] = bytes(blank)
-
-    def _compile(self) -> None:
-        """Translate the block and put a region in place of it."""
-        engine = self.engine
-        phys = engine.call("check_exec", int(engine.state["pc"]))
-        if phys == -1:
-            engine.state["exc_vector"] = MASK64
-            return
-        head = engine.translate(int(engine.state["pc"]), phys)
-        assert self.tier is not None
-        formed = Former(self.tier, head, int(engine.state["pc"]), SMALL).form()
-        bits, blocks = formed.request()
-        code, linked = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
-        self.tier._install(formed, code, linked)
-        self.tier.arena.used = self.tier.pool_used = 0
+        self._put_page(self.frames[rip & -PAGE], bytes(blank))
 
     def _put(self, state: X86State, mode: int) -> None:
         w, at = self.words, self.engine.layout.offsets
