@@ -48,7 +48,8 @@ def never(travels: tuple[Travel, Travel]) -> Point:
         (here, behind) = pcs(alone, [at, at + 1])
         if 1 < behind - here < 8:
             alone.set_points([Point("break", here + 1)])
-            best = max(best, (sum(touched.may_have(*part, alone.uses()) for part in pairwise(places)), here + 1))
+            used = sum(touched.last_use(*part, alone.uses()) > part[0] for part in pairwise(places))
+            best = max(best, (used, here + 1))
     assert best[0] > len(places) // 2
     return Point("break", best[1])
 
@@ -63,8 +64,17 @@ def test_segments_cover_the_way_from_the_last_to_the_first() -> None:
         assert parts[0][1] == end and parts[-1][0] == begin
         assert all(later[0] == earlier[1] for later, earlier in pairwise(parts))
         assert all(cut in {begin, end, *places} for part in parts for cut in part)
-        assert len(parts) <= 3 + len(places) / search.LONGEST + search.LONGEST
+        inside = [place for place in places if begin < place < end]
+        assert len(inside) < 12 or len(parts) < 3 * len(inside) // 4
     assert search.segments([3, 5], 7, 7) == []
+
+
+def test_only_what_may_have_a_hit_is_searched() -> None:
+    unused = {(30, 40), (50, 60)}
+    found = search.segments([*range(10, 100, 10)], 5, 95, lambda at, to: at if (at, to) in unused else to - (at == 70))
+    assert found[0] == (90, 95)
+    covered = {icount for begin, end in found for icount in range(begin, end)}
+    assert covered == set(range(5, 95)) - set(range(30, 40)) - set(range(50, 60)) - {79}
 
 
 def pcs(travel: Travel, icounts: list[int]) -> list[int]:

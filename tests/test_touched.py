@@ -33,23 +33,29 @@ def table(**uses: int) -> np.ndarray:
     return found
 
 
+def may_have(touched: Touched, begin: int, end: int, wanted: np.ndarray) -> bool:
+    return touched.last_use(begin, end, wanted) > begin
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     writer = TouchedWriter(tmp_path / "touched")
     writer.add(100, table(e1=RUN))  # what was before the beginning
     writer.add(200, table(e7=RUN))
-    writer.add(200, table(e7=RUN))
+    writer.add(200, table(e6=RUN))
     writer.add(300, table(e8=RUN | TOUCHED_PLACE))
     return tmp_path / "touched"
 
 
 def test_only_what_is_known_not_to_be_used_is_left_out(file: Path) -> None:
     touched = Touched(file)
-    assert touched.may_have(100, 200, table(e7=RUN)) and not touched.may_have(100, 200, table(e8=RUN))
-    assert not touched.may_have(100, 300, table(e1=RUN)) and not touched.may_have(100, 200, table(e7=TOUCHED_PLACE))
-    assert touched.may_have(199, 201, table(e8=TOUCHED_PLACE))
+    assert may_have(touched, 100, 200, table(e7=RUN)) and not may_have(touched, 100, 200, table(e8=RUN))
+    assert may_have(touched, 200, 300, table(e6=RUN)) and not may_have(touched, 100, 200, table(e6=RUN))
+    assert not may_have(touched, 100, 300, table(e1=RUN)) and not may_have(touched, 100, 200, table(e7=TOUCHED_PLACE))
+    assert may_have(touched, 199, 201, table(e8=TOUCHED_PLACE))
+    assert touched.last_use(150, 300, table(e7=RUN)) == 200 and touched.last_use(150, 250, table(e8=RUN)) == 250
     for gap in ((99, 200), (250, 301), (0, 50), (300, 301)):
-        assert touched.may_have(*gap, table(e1=RUN))
+        assert may_have(touched, *gap, table(e1=RUN))
 
 
 def test_a_branch_knows_what_its_parent_does(file: Path, tmp_path: Path) -> None:
@@ -58,7 +64,7 @@ def test_a_branch_knows_what_its_parent_does(file: Path, tmp_path: Path) -> None
     writer.add(400, table(e9=RUN))
     both = Touched(tmp_path / "own", Touched(file), 250)
     assert [(each.begin, each.end) for each in both.intervals] == [(100, 200), (200, 250), (250, 400)]
-    assert not both.may_have(100, 250, table(e9=RUN)) and not both.may_have(250, 400, table(e8=RUN))
+    assert not may_have(both, 100, 250, table(e9=RUN)) and not may_have(both, 250, 400, table(e8=RUN))
     both.write(tmp_path / "piece", 150, 300)
     assert [(each.begin, each.end) for each in Touched(tmp_path / "piece").intervals] == [
         (150, 200), (200, 250), (250, 300),
@@ -125,7 +131,7 @@ def test_a_search_finds_what_it_finds_without_the_notes(travel: Travel) -> None:
             start = rng.choice([travel.end, rng.randrange(travel.end)])
             found: list[Arrival] = []
             travel.set_points([point])
-            left_out += sum(not touched.may_have(each.begin, each.end, travel.uses()) for each in touched.intervals)
+            left_out += sum(not may_have(touched, each.begin, each.end, travel.uses()) for each in touched.intervals)
             noted = list(touched.intervals)
             for intervals in (noted, []):
                 touched.intervals[:] = intervals

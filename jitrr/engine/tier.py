@@ -91,6 +91,8 @@ class Tier:
         self.pool_used = 0
         self.full = False
         self.failures: list[str] = []
+        #: Of workers that are started from now on: more, where something else is to have the processors first.
+        self.niceness = 0
         engine.state["hot_reset"] = threshold
         # Now if all is to be compiled, so that it is ready when the first region is; otherwise when it is needed. A
         # guest that waits leaves its core to a second one.
@@ -170,7 +172,7 @@ class Tier:
                     self.waiting.pop(number, None)
 
     def _start_worker(self) -> Worker:
-        worker = Worker(self.engine.frontend.name)
+        worker = Worker(self.engine.frontend.name, self.niceness)
         self.workers.append(worker)
         return worker
 
@@ -207,11 +209,13 @@ class Tier:
 
     def _from_cache(self, head: int, pc: int) -> bool:
         """Put a region in place that an earlier run compiled for this block."""
-        return self._put_cached(head, pc, LARGE) or self._put_cached(head, pc, SMALL)
+        body = self.body(head)
+        return self._put_cached(head, pc, LARGE, body) or self._put_cached(head, pc, SMALL, body)
 
-    def _put_cached(self, head: int, pc: int, limits: tuple[int, int]) -> bool:
-        """... if all its blocks are the same here."""
-        name = self._name(self.body(head), head, pc, limits)
+    def _put_cached(self, head: int, pc: int, limits: tuple[int, int], body: Body | None = None) -> bool:
+        """... if all its blocks are the same here. ``body``: that of ``head``, where it is at hand."""
+        body = body or self.body(head)
+        name = self._name(body, head, pc, limits)
         data = cache.load(name) if name in self.stored else None
         if data is None:
             if limits == LARGE:
@@ -222,7 +226,7 @@ class Tier:
         heads = [former.find((pc + delta) & former.mask) for delta in deltas]
         if heads[0] != head or not all(heads):
             return False
-        bodies = [self.body(h) for h in heads]
+        bodies = [body, *(self.body(h) for h in heads[1:])]
         if [b.digest for b in bodies] != digests:
             return False
         self._install(Formed(head, pc, heads, deltas, bodies, [], former.bits, limits), code, linked)

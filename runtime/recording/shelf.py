@@ -76,27 +76,35 @@ class Shelved:
 
 class Shelf:
     """The states that were left for a recording. Sessions may use it at the same time; what one puts there is seen by
-    those that begin later. Not in ``use`` it is empty and takes nothing."""
+    those that begin, or :meth:`look`, later. Not in ``use`` it is empty and takes nothing."""
 
     def __init__(self, recording: Recording, use: bool = True):
         self._recording, self._use = recording, use
+        self._paths: dict[int, Path] = {}
+        #: Where there are states, ascending.
+        self.icounts: list[int] = []
         inside, beside = recording.path / SHELF, cache_dir() / SHELF / recording.identity.hex()
         #: Folders with states; the first that can be written to gets new ones.
         self._folders = [beside] if recording.packed else [inside, beside]
-        folders = reversed(self._folders) if use else []
-        found = [path for folder in folders for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit()]
-        self._paths = {int(path.stem): path for path in found if recording.begin < int(path.stem) <= recording.icount}
-        #: Where there are states, ascending.
-        self.icounts: list[int] = sorted(self._paths)
         self._thread = ThreadPoolExecutor(1, "shelf")
         self._writing: list[Future[None]] = []
+        self.look()
 
     def __contains__(self, icount: int) -> bool:
         return icount in self._paths
 
+    def look(self) -> None:
+        """Find what others have put there."""
+        self.settle()
+        folders = reversed(self._folders) if self._use else []
+        found = [path for folder in folders for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit()]
+        within = range(self._recording.begin + 1, self._recording.icount + 1)
+        self._paths = {int(path.stem): path for path in found if int(path.stem) in within}
+        self.icounts[:] = sorted(self._paths)
+
     def take(self, icount: int) -> Shelved | None:
         """The state at ``icount``; None, and there is none any more, if it is damaged, gone, or another recording's."""
-        self._wait()
+        self.settle()
         path = self._paths[icount]
         try:
             shelved = Shelved.decode(path.read_bytes(), self._recording.identity)
@@ -120,17 +128,18 @@ class Shelf:
 
     def remove(self, icount: int) -> None:
         """What is at ``icount`` is of no use."""
-        self._wait()
+        self.settle()
         self.icounts.remove(icount)
         with suppress(OSError):
             self._paths.pop(icount).unlink()
 
     def close(self) -> None:
-        """Wait until all is written."""
-        self._wait()
+        """Wait until all is written, and end."""
+        self.settle()
         self._thread.shutdown()
 
-    def _wait(self) -> None:
+    def settle(self) -> None:
+        """Wait until all is written."""
         while self._writing:
             self._writing.pop().result()
 

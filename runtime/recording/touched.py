@@ -16,6 +16,7 @@ import numpy as np
 import xxhash
 import zstandard
 
+from jitrr.engine.constants import TOUCHED
 from runtime.recording.errors import RecordingError
 
 _MAGIC = b"JRTC"
@@ -70,12 +71,17 @@ class TouchedWriter:
 
     def __init__(self, path: Path):
         self._path, self._begin = path, -1
+        self._uses = np.zeros(TOUCHED, np.uint8)
 
     def add(self, icount: int, uses: np.ndarray) -> None:
         """The interval from the last call to the state at ``icount`` ends; the first call only begins one."""
-        begin, self._begin = self._begin, icount
-        if 0 <= begin < icount:
-            write(self._path, [Interval(begin, icount, zstandard.ZstdCompressor().compress(uses.tobytes()))])
+        if self._begin >= 0:
+            self._uses |= uses
+        if 0 <= self._begin < icount:
+            table = zstandard.ZstdCompressor().compress(self._uses.tobytes())
+            write(self._path, [Interval(self._begin, icount, table)])
+            self._uses[:] = 0
+        self._begin = icount
 
 
 def write(path: Path, intervals: Iterable[Interval]) -> None:
@@ -100,18 +106,19 @@ class Touched:
         """Those that have a part between two icounts, numbered."""
         return ((n, each) for n, each in enumerate(self.intervals) if each.begin < end and begin < each.end)
 
-    def may_have(self, begin: int, end: int, wanted: np.ndarray) -> bool:
-        """Whether between two icounts a page may have been used in a way that the table ``wanted`` has, too."""
-        known = begin
-        for number, interval in self.within(begin, end):
-            if interval.begin > known:
-                return True
+    def last_use(self, begin: int, end: int, wanted: np.ndarray) -> int:
+        """Up to where between two icounts a page may have been used in a way that the table ``wanted`` has, too;
+        ``begin``: nowhere."""
+        unused = end
+        for number, interval in reversed(list(self.within(begin, end))):
+            if interval.end < unused:
+                return unused
             if number not in self._uses:
                 self._uses[number] = interval.uses
             if (self._uses[number] & wanted).any():
-                return True
-            known = interval.end
-        return known < end
+                return unused
+            unused = interval.begin
+        return max(begin, unused)
 
     def write(self, path: Path, begin: int, end: int) -> None:
         """Those between two icounts, as a file."""

@@ -96,11 +96,12 @@ class Outside:
 
 @dataclass(frozen=True)
 class Pace:
-    """How often, in seconds: log flushes (wall time), digests and checkpoints (time it took to run the guest), and
-    the disk budget of the checkpoints in bytes. ``share`` is the part of the time that checkpoints may take of the
-    guest's processor."""
+    """How often, in seconds: log flushes, notes of the pages that were used (wall time), digests and checkpoints (time
+    it took to run the guest), and the disk budget of the checkpoints in bytes. ``share`` is the part of the time that
+    checkpoints may take of the guest's processor."""
 
     flush: float = 0.5
+    touched: float = 0.1
     digest: float = 1.0
     checkpoint: float = 0.25
     share: float = 0.015
@@ -189,7 +190,7 @@ class Recorded:
         self._limits, self._pace, self._progress = limits, pace, progress
         self._watch = watch or Watch(limits)
         self._hashes = hashes or PageHashes(len(machine.ram) // PAGE)
-        self._start = self._next_flush = time.monotonic()
+        self._start = self._next_flush = self._next_touched = time.monotonic()
         self._overhead, self._stood_at = 0.0, self._start
         #: Processor time that checkpoints took, in seconds.
         self._cost = 0.0
@@ -232,7 +233,7 @@ class Recorded:
         if whole:
             with self._failures():
                 self._digest()
-                self._writer.touched.add(stop.icount, self._machine.take_touched())
+                self._note_touched(stop.icount)
         self._close(stop.icount, reason, stop.message)
 
     @contextmanager
@@ -253,6 +254,8 @@ class Recorded:
         now = time.monotonic()
         if now >= self._next_flush:
             self._flush(icount)
+        if now >= self._next_touched:
+            self._note_touched(icount)
         if self._progress:
             self._progress.update(icount, self._writer.log.bytes)
         if self._watch.reason() is not None:
@@ -277,10 +280,14 @@ class Recorded:
         log, icount, ram = self._writer.log, self._machine.icount, self._machine.ram
         ms = int(run_time * 1000)
         self._writer.checkpoints.save(icount, log.events, ms, cpu, devices, digest, self._hashes.table, ram)
-        self._writer.touched.add(icount, self._machine.take_touched())
+        self._note_touched(icount)
         self._overhead += time.monotonic() - before
         self._cost += time.thread_time() - used if icount else 0  # the beginning is no matter of choice
         self._next_checkpoint = max(run_time + self._pace.checkpoint, self._cost / self._pace.share)
+
+    def _note_touched(self, icount: int) -> None:
+        self._writer.touched.add(icount, self._machine.take_touched())
+        self._next_touched = time.monotonic() + self._pace.touched
 
     def _digest(self) -> tuple[bytes, bytes, bytes]:
         machine = self._machine

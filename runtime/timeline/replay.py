@@ -84,6 +84,15 @@ class Replay:
         """Where there are checkpoints, recorded, left by a replay or temporary, ascending."""
         return sorted({*self.recording.checkpoints.icounts, *self._shelf.icounts, *self._kept.icounts})
 
+    def shared(self) -> set[int]:
+        """Those of them that other processes have as well, when they :meth:`look`."""
+        self._shelf.settle()
+        return {*self.recording.checkpoints.icounts, *self._shelf.icounts}
+
+    def look(self) -> None:
+        """Find the states that other replays have left."""
+        self._shelf.look()
+
     def seek(self, icount: int, afresh: bool = False) -> None:
         """Go to exactly ``icount``, by way of the nearest checkpoint at or before it unless the machine is nearer.
         ``afresh``: even if it is there already."""

@@ -23,21 +23,19 @@ from runtime.timeline.watch import Interrupted
 if TYPE_CHECKING:
     from runtime.timeline.travel import Hit, Point, Travel
 
-#: Checkpoints in a segment, at most.
-LONGEST = 4
 #: Checkpoints, or instructions, that are worth other processes.
 MANY, LONG = 8, 2 << 30
 #: Processes at most, the session's own among them.
 MOST = 8
 
 
-def segments(places: Sequence[int], begin: int, end: int, wanted: Callable[[int, int], bool] = lambda *_: True,
+def segments(places: Sequence[int], begin: int, end: int, last: Callable[[int, int], int] = lambda _, end: end,
              jobs: int = 1) -> list[tuple[int, int]]:  # fmt: skip
-    """``begin`` to ``end`` cut at some of ``places`` (ascending), the last first, without what is not ``wanted``
-    between one place and the next. They get longer toward the first, and shorter again where ``jobs`` processes are to
-    be done at the same time."""
+    """``begin`` to ``end`` cut at some of ``places`` (ascending), the last first. From one place to the next only what
+    is before ``last(place, next)`` has to be searched. They get longer toward the first, and shorter again where
+    ``jobs`` processes are to be done at the same time."""
     cuts = [begin, *(at for at in places if begin < at < end), end]
-    pieces = [(at, to) for at, to in pairwise(cuts) if at < to and wanted(at, to)]
+    pieces = [(at, behind) for at, to in pairwise(cuts) if at < to and at < (behind := last(at, to))]
     found, size = [], 1
     while pieces:
         start, behind = pieces.pop()
@@ -46,7 +44,7 @@ def segments(places: Sequence[int], begin: int, end: int, wanted: Callable[[int,
                 break
             start, _ = pieces.pop()
         found.append((start, behind))
-        size = min(size + 1, LONGEST)
+        size *= 2
     return found
 
 
@@ -118,11 +116,11 @@ class Search:
         travel = self._travel
         uses, touched = travel.uses(), travel.recording.touched
 
-        def wanted(at: int, to: int) -> bool:
-            return (within and to == end) or touched.may_have(at, to, uses)
+        def last(at: int, to: int) -> int:
+            return end if within and to == end else touched.last_use(at, to, uses)
 
         places = travel.replay.places()
-        parts = segments(places, begin, end, wanted, self._jobs)
+        parts = segments(places, begin, end, last, self._jobs)
         if within and not parts:
             parts = [(begin, end)]
         count = sum(any(at <= place < to for at, to in parts) for place in travel.recording.checkpoints.icounts)
@@ -139,7 +137,7 @@ class _Hunt:
         self._travel, self._workers, self._parts = travel, workers, parts
         self._left = list(reversed(range(len(parts))))  # the next one last
         #: Where workers can begin; the session has temporary checkpoints besides.
-        self._recorded = {travel.recording.begin, *travel.recording.checkpoints.icounts}
+        self._shared = travel.replay.shared() if workers else set()
         self._done: dict[int, Hit | None] = {}
         self._mine: int | None = None
         self._asked = False
@@ -199,7 +197,7 @@ class _Hunt:
     def _exchange(self, seconds: float) -> None:
         """Take answers, give tasks."""
         for worker in self._workers:
-            if worker.task is None and (part := self._next(self._recorded)) is not None:
+            if worker.task is None and (part := self._next(self._shared)) is not None:
                 worker.start(part, self._travel.points, self._parts[part])
         busy = [worker for worker in self._workers if worker.task is not None]
         for worker in select(busy, [], [], seconds)[0]:

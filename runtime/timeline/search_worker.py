@@ -18,6 +18,9 @@ from runtime.recording.recording import Recording
 from runtime.timeline.travel import Travel
 from runtime.timeline.watch import Interrupted
 
+#: The compile worker of a worker takes what processors the searches leave; most regions are in the cache.
+LAST = 19
+
 
 class Requests:
     """What comes from standard input."""
@@ -43,6 +46,7 @@ def answer(travel: Travel, request: Any) -> tuple[str, Any]:
     """Search one segment."""
     points, begin, end = request
     try:
+        travel.replay.look()
         if points != travel.points:
             travel.set_points(points)
         return "hit", travel.last_hit(begin, end)
@@ -58,6 +62,8 @@ def main() -> None:
     requests, target = Requests(), sys.stdout.buffer
     travel = Travel(Recording(Path(path)), tier=tier, dense=False)
     travel.interrupt = requests.more
+    if (tier := travel.machine.engine.tier) is not None:
+        tier.niceness = LAST
     while (request := requests.next()) is not None:
         if not request:
             continue
