@@ -91,8 +91,6 @@ class Tier:
         self.pool_used = 0
         self.full = False
         self.failures: list[str] = []
-        #: Of workers that are started from now on: more, where something else is to have the processors first.
-        self.niceness = 0
         engine.state["hot_reset"] = threshold
         # Now if all is to be compiled, so that it is ready when the first region is; otherwise when it is needed. A
         # guest that waits leaves its core to a second one.
@@ -172,7 +170,7 @@ class Tier:
                     self.waiting.pop(number, None)
 
     def _start_worker(self) -> Worker:
-        worker = Worker(self.engine.frontend.name, self.niceness)
+        worker = Worker(self.engine.frontend.name)
         self.workers.append(worker)
         return worker
 

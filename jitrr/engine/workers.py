@@ -21,7 +21,7 @@ _finishing: list[subprocess.Popen[bytes]] = []
 class Worker:
     """A compile process. The pipes' ends, and the file that takes what is left, are the machine's and its alone."""
 
-    def __init__(self, frontend: str, niceness: int = 0):
+    def __init__(self, frontend: str):
         _finishing[:] = [process for process in _finishing if process.poll() is None]
         self._left = os.memfd_create("left")
         self._errors = os.memfd_create("errors")
@@ -30,8 +30,6 @@ class Worker:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, pass_fds=[self._left],
             start_new_session=True,
         )  # fmt: skip
-        if niceness:
-            os.setpriority(os.PRIO_PROCESS, self.process.pid, niceness)
         assert self.process.stdin is not None and self.process.stdout is not None
         self._in, self._out = self.process.stdin.fileno(), self.process.stdout.fileno()
         os.set_blocking(self._in, False)

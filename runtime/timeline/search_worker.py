@@ -18,8 +18,8 @@ from runtime.recording.recording import Recording
 from runtime.timeline.travel import Travel
 from runtime.timeline.watch import Interrupted
 
-#: The compile worker of a worker takes what processors the searches leave; most regions are in the cache.
-LAST = 19
+#: Times as many executions as elsewhere, before a block is compiled that is not in the cache: the processors are busy.
+PATIENCE = 16
 
 
 class Requests:
@@ -63,7 +63,7 @@ def main() -> None:
     travel = Travel(Recording(Path(path)), tier=tier, dense=False)
     travel.interrupt = requests.more
     if (tier := travel.machine.engine.tier) is not None:
-        tier.niceness = LAST
+        tier.patience *= PATIENCE
     while (request := requests.next()) is not None:
         if not request:
             continue
