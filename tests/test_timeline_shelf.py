@@ -240,7 +240,7 @@ def test_two_sessions_at_once(path):
         two.seek(place)
         assert one.digest() == two.digest()
     one.close()
-    two._shelf._wait()
+    two._shelf.settle()
     shutil.rmtree(path / SHELF)  # and a third one had no room
     two.seek(FAR)
     two.seek(10)

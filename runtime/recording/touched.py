@@ -71,14 +71,14 @@ class TouchedWriter:
 
     def __init__(self, path: Path):
         self._path, self._begin = path, -1
-        self._uses = np.zeros(TOUCHED, np.uint8)
+        self._uses, self._compressor = np.zeros(TOUCHED, np.uint8), zstandard.ZstdCompressor()
 
     def add(self, icount: int, uses: np.ndarray) -> None:
         """The interval from the last call to the state at ``icount`` ends; the first call only begins one."""
         if self._begin >= 0:
             self._uses |= uses
         if 0 <= self._begin < icount:
-            table = zstandard.ZstdCompressor().compress(self._uses.tobytes())
+            table = self._compressor.compress(self._uses.tobytes())
             write(self._path, [Interval(self._begin, icount, table)])
             self._uses[:] = 0
         self._begin = icount
