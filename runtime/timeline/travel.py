@@ -10,7 +10,7 @@ interrupt goes before is hit when the handler has returned. Time in which the pr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -322,8 +322,10 @@ class Travel:
         if points and self.live is not None:
             raise RecordingError("the machine has left the recording: where its console prints is not known")
         here, within = self.icount, self._within
+        short = self.recording.log.printed is not None  # then it takes less time than to begin it again
         try:
-            found = [(find(self.replay.prints, point.text, here), point) for point in points]
+            with self._outside.unasked() if short else nullcontext():
+                found = [(find(self.replay.prints, point.text, here), point) for point in points]
         finally:
             if self.icount != here:
                 with self._outside.unasked():
