@@ -27,15 +27,20 @@ from jitrr.engine.workers import Worker
 
 MASK64 = (1 << 64) - 1
 CODE_BYTES = 128 << 20
+#: The upper GiB of 32 bits.
+KERNEL_32 = -0x40000000
 #: How often a block must be the one in which a run ended (every few ms) before it is made a large region.
 SAMPLES = 8
 #: Regions that the worker has before it: enough to keep it busy from one service to the next.
 AHEAD = 3
 #: Regions that wait for the worker, at most: what was asked for longer ago may ask again.
 MOST_WAITING = 80
+#: While others wait, a region of a trace, which takes the worker as long as several others, is every twelfth.
+TURN = 12
 #: A trace takes 20 ms. Regions entered often that it takes for one; services (every 10 ms) from one to the next, at
-#: least: three times as many while the worker is behind, doubled by each trace that shows nothing new.
-WIDE, TRACE_PAUSE, LONGEST_PAUSE = 8, 30, 1000
+#: least: three times as many while the worker is behind, doubled by each trace that shows nothing new. Where MANY are
+#: entered, the guest must be doing something else now: only the least.
+WIDE, TRACE_PAUSE, LONGEST_PAUSE, MANY = 8, 30, 1000, 50
 #: Services from one look at what other processes have added to the cache to the next.
 LOOK = 100
 
@@ -69,7 +74,9 @@ class Tier:
         self.workers: list[Worker] = []
         self.waiting: dict[int, Formed] = {}
         self.queue: list[Formed] = []
-        self.later: list[Formed] = []  # large ones of traces: when nothing else waits
+        self.later: list[Formed] = []  # large ones of traces: they take long, and are not dropped
+        self.dropped: dict[int, Formed] = {}  # by their heads: those for which there was no time
+        self.bodies: dict[int, Body] = {}
         self.installed: dict[int, list[int]] = {}  # entry head -> heads of its blocks
         self.large: dict[int, None] = {}  # those of large ones
         self.users: dict[int, set[int]] = defaultdict(set)  # head -> entries of regions it is part of
@@ -102,7 +109,7 @@ class Tier:
         numbers = engine.frontend.row_numbers
         self.near = {numbers[f"goto{s}"] for s in ("", "32", "16")}
         self.far = {numbers[f"gofar{s}"] for s in ("", "32", "16")}
-        self.jump, self.poll = numbers["jump"], numbers["poll"]
+        self.jump, self.poll, self.cross = numbers["jump"], numbers["poll"], numbers["cross"]
         self.pcrel = {numbers[f"pcrel{s}"] for s in ("", "32", "16")}
         self.is_exit, self.is_branch, self.is_near, self.is_cold = (np.zeros(1 << 16, bool) for _ in range(4))
         #: From here up a row's constants may be addresses in the kernel: its upper half of 64 bits, upper GiB of 32.
@@ -113,7 +120,7 @@ class Tier:
             self.is_near[row.number] = row.number in self.near
             self.is_cold[row.number] = row.cold
             bits = next((s.bits for s in row.sources if s.field == "i" and row.kind != "exit"), 0)
-            self.kernel_from[row.number] = {64: -0x80000000, 32: -0x40000000}.get(bits, 0)
+            self.kernel_from[row.number] = {64: -0x80000000, 32: KERNEL_32}.get(bits, 0)
 
     # -- between runs -------------------------------------------------------------------------------------------------
     def service(self) -> None:
@@ -123,7 +130,8 @@ class Tier:
         if count:
             hot = self.engine.hot_words[:count].tolist()
             s["hot_count"] = 0
-            for head, pc in hot:
+            # Large regions first: what they cover need not be looked for.
+            for head, pc in [each for each in hot if not self._starts_large(*each)]:
                 self._hot(head, pc)
         if s["sample"]:
             self._sampled(int(s["sample"]), int(s["sample_pc"]))
@@ -145,10 +153,11 @@ class Tier:
 
     def close(self) -> None:
         """End the workers. Large regions of traces come late and are what makes the next run faster: if there are any
-        left, a worker finishes on its own what was asked for."""
-        rest = [*reversed(self.later), *reversed(self.queue)]
+        left, or if there was not enough time for others, a worker finishes on its own what was asked for."""
+        dropped = [formed for formed in self.dropped.values() if formed.head not in self.installed]
+        rest = [*reversed(self.later), *reversed(self.queue), *reversed(dropped)]
         large = [formed for formed in (*self.later, *self.waiting.values()) if formed.limits == LARGE]
-        if large and self.workers and not self.synchronous:
+        if (large or dropped) and self.workers and not self.synchronous:
             self.workers.pop().leave([self._request(formed) for formed in rest])
         for worker in self.workers:
             worker.close()
@@ -174,26 +183,40 @@ class Tier:
         self.workers.append(worker)
         return worker
 
+    def _starts_large(self, head: int, pc: int) -> bool:
+        """The cache has a large region for a block that became hot for the first time."""
+        if head in self.asked or head in self.installed or self._is_stale(head):
+            return False
+        return self._put_cached(head, pc, LARGE)
+
     def _hot(self, head: int, pc: int) -> None:
         if self._is_stale(head):
             return
         if head in self.installed:
-            self.entered.append(head)
+            # By now a large one may be in the cache, or all its blocks be there.
+            if head in self.large or not self._put_cached(head, pc, LARGE):
+                self.entered.append(head)
             return
         if head not in self.asked:
             self.asked.add(head)
-            if self._from_cache(head, pc):
+            covered = any(entry in self.large for entry in self.users.get(head, ()))
+            if not covered and self._put_cached(head, pc, SMALL):
                 return
             if self.patience > self.threshold:
-                self._cell(head)["imm"] = self.patience - self.threshold
+                self._cell(head)["imm"] = self.threshold if covered else self.patience - self.threshold
                 return
         if head in self.users and not self.promotions[head]:
             # Part of a region already, which is left before it or not entered: perhaps a larger one helps.
             self.entered.append(head)
             return
+        if self._put_cached(head, pc, LARGE) or self._put_cached(head, pc, SMALL):
+            return
         self._ask_for(Former(self, head, pc, SMALL).form(), self.queue)
         if len(self.queue) > MOST_WAITING and not self.synchronous:
-            self._rearm(self.queue.pop(0).head)
+            dropped = self.queue.pop(0)
+            self.dropped.pop(dropped.head, None)
+            self.dropped[dropped.head] = dropped
+            self._rearm(dropped.head)
 
     def _sampled(self, head: int, pc: int) -> None:
         """The guest was in this block when a run ended."""
@@ -205,15 +228,9 @@ class Tier:
         if former.find(pc) == head and not self._put_cached(head, pc, LARGE):
             self._ask_for(former.form(), self.queue)
 
-    def _from_cache(self, head: int, pc: int) -> bool:
-        """Put a region in place that an earlier run compiled for this block."""
-        body = self.body(head)
-        return self._put_cached(head, pc, LARGE, body) or self._put_cached(head, pc, SMALL, body)
-
-    def _put_cached(self, head: int, pc: int, limits: tuple[int, int], body: Body | None = None) -> bool:
-        """... if all its blocks are the same here. ``body``: that of ``head``, where it is at hand."""
-        body = body or self.body(head)
-        name = self._name(body, head, pc, limits)
+    def _put_cached(self, head: int, pc: int, limits: tuple[int, int]) -> bool:
+        """Put a region in place that an earlier run compiled for this block, if all its blocks are the same here."""
+        name = self._name(self.body(head), head, pc, limits)
         data = cache.load(name) if name in self.stored else None
         if data is None:
             if limits == LARGE:
@@ -224,7 +241,7 @@ class Tier:
         heads = [former.find((pc + delta) & former.mask) for delta in deltas]
         if heads[0] != head or not all(heads):
             return False
-        bodies = [body, *(self.body(h) for h in heads[1:])]
+        bodies = [self.body(h) for h in heads]
         if [b.digest for b in bodies] != digests:
             return False
         self._install(Formed(head, pc, heads, deltas, bodies, [], former.bits, limits), code, linked)
@@ -242,7 +259,7 @@ class Tier:
         before, self.stored = self.stored, cache.names("region")
         for name in sorted(self.stored - before):
             head, pc = self.wanted.get(name, (0, 0))
-            if head and not self._is_stale(head):
+            if head and head not in self.large and not self._is_stale(head):
                 self._put_cached(head, pc, LARGE)
 
     def _name(self, body: Body, head: int, pc: int, limits: tuple[int, int]) -> str:
@@ -267,7 +284,8 @@ class Tier:
     def _feed(self) -> None:
         """Give the workers something to do: what was asked for last, for it is what the guest does now."""
         while (self.queue or self.later) and (self.synchronous or len(self.waiting) < AHEAD):
-            formed = (self.queue or self.later).pop()
+            turn = self.later and (not self.queue or self.number % TURN == 0)
+            formed = (self.later if turn else self.queue).pop()
             if any(self._is_stale(h) for h in formed.heads):
                 continue
             worker = min(self.workers, key=lambda each: len(each.waiting), default=None)
@@ -295,7 +313,7 @@ class Tier:
         self._install(formed, code, bool(linked))
 
     def _install(self, formed: Formed, code: bytes, linked: bool) -> None:
-        if any(self._is_stale(h) for h in formed.heads):
+        if any(self._is_stale(h) for h in formed.heads) or (formed.limits == SMALL and formed.head in self.large):
             return
         # Heads, the jump-cache key under which each is known to be mapped, entries until it is hot, literals.
         literals = (value & MASK64 for value in formed.literals)
@@ -327,6 +345,7 @@ class Tier:
     def forget(self, head: int) -> None:
         """A block is stale: so are the regions it is part of."""
         self.asked.discard(head)
+        self.bodies.pop(head, None)
         self.samples.pop(head, None)
         for entry in self.users.pop(head, ()):
             self.large.pop(entry, None)
@@ -344,6 +363,8 @@ class Tier:
         self.waiting.clear()
         self.queue.clear()
         self.later.clear()
+        self.dropped.clear()
+        self.bodies.clear()
         self.asked.clear()
         self.wanted.clear()
         self.samples.clear()
@@ -360,11 +381,10 @@ class Tier:
         if self.trace is not None and self.trace.done:
             self._traced(self.trace)
             self.trace = None
-        elif (
-            self.trace is None and len(self.entered) >= WIDE and self._pause <= (-2 * TRACE_PAUSE if self.queue else 0)
-        ):
-            self.trace = Trace(self)
-            self._pause = self._next_pause
+        elif self.trace is None and len(self.entered) >= WIDE:
+            passed = self._pause <= (-2 * TRACE_PAUSE if self.queue else 0)
+            if passed or (len(self.entered) >= MANY and self._pause <= self._next_pause - TRACE_PAUSE):
+                self.trace = Trace(self)
 
     def _traced(self, trace: Trace) -> None:
         known = {head: set(self.installed[head]) for head in self.large}
@@ -372,7 +392,7 @@ class Tier:
         known |= {formed.head: set(formed.heads) for formed in coming}
         found = trace.regions(known)
         self.engine.counters["traces"] += 1
-        self._next_pause = TRACE_PAUSE if found else min(2 * self._next_pause, LONGEST_PAUSE)
+        self._pause = self._next_pause = TRACE_PAUSE if found else min(2 * self._next_pause, LONGEST_PAUSE)
         for region in found:
             if not self._is_stale(region.heads[0]) and not self._put_cached(region.heads[0], region.pc, LARGE):
                 self._ask_for(region.form(), self.later)
@@ -432,6 +452,12 @@ class Tier:
 
     def body(self, head: int) -> Body:
         """A block's cells without addresses."""
+        body = self.bodies.get(head)
+        if body is None:
+            body = self.bodies[head] = self._body(head)
+        return body
+
+    def _body(self, head: int) -> Body:
         start = (head - self.engine.arena.address) // CELL_SIZE
         window = self.engine.cells[start : start + 400]
         ops = window["op"]
@@ -446,8 +472,11 @@ class Tier:
         words[[i for i, is_near in zip(exits, near, strict=True) if is_near], 1] = 0
         cells["patch"][1:] = 0
         imm = cells["imm"]
-        like_address = (imm < -0x1000000) & (imm >= self.kernel_from[ops[: len(cells)]])
-        wide = np.flatnonzero(like_address)
+        imm[cells["op"] == self.cross] = 0  # where the next page is; no region goes on behind it
+        # Addresses of 32 bits may be there as such, or sign extended.
+        least = self.kernel_from[cells["op"]]
+        signed = np.where(least == KERNEL_32, imm.astype(np.int32), imm)
+        wide = np.flatnonzero((signed < -0x1000000) & (signed >= least))
         literals = imm[wide].tolist()
         imm[wide] = 0
         cells["patch"][wide] = np.arange(1, len(wide) + 1)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Blocks of a trace; how often a block must be in it to be part of a region; a region's blocks, at least; indirect
 #: jumps are compared with so many of their targets.
 TRACE, REPEATED, FEWEST, TARGETS = 800, 2, 3, 6
+#: Instructions before a trace: it is asked for at a deadline, often the guest's tick, which is not what repeats.
+BEFORE = 50_000
 
 
 class Traced(Former):
@@ -62,9 +64,12 @@ class Trace:
         self.tier, self.engine = tier, tier.engine
         self.blocks: list[tuple[int, int]] = []
         self._heads: dict[tuple[int, int], int] = {}
+        self._begins = self.engine.icount + BEFORE
 
     def step(self) -> int:
         """Note the block at pc; instructions to its end."""
+        if (left := self._begins - self.engine.icount) > 0:
+            return left
         state = self.engine.state
         pc, mode = int(state["pc"]), int(state["mode"])
         head = self._heads.get((pc, mode), 0)

@@ -13,7 +13,7 @@ from typing import Any
 from jitrr.engine.messages import message, take_message
 
 #: Regions that are finished after the machine's end, at most.
-MOST_LEFT = 150
+MOST_LEFT = 600
 #: Workers that outlive their machines: kept until they have ended, so that none stays a zombie.
 _finishing: list[subprocess.Popen[bytes]] = []
 
