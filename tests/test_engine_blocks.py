@@ -48,3 +48,37 @@ def test_a_block_that_runs_into_the_next_page_leaves_by_a_far_jump(engine):
 
 def test_a_block_cut_within_the_page_goes_on_near(engine):
     assert exits(engine, b"\x90" * 100, 0x200, st.MODE_64 | st.MODE_FLAT) == ["goto"]
+
+
+@pytest.fixture(scope="module")
+def hot():
+    return EngineExecutor("auto")
+
+
+KERNEL_ADDRESSES = [(0xC4E5FEE8, 0xCAE5FEE8), (0xC1000000, 0xFEFFFFFF)]
+
+
+@pytest.mark.parametrize("places", KERNEL_ADDRESSES)
+@pytest.mark.parametrize("code", [b"\xb8", b"\x05", b"\x64\xa1", b"\x8b\x83", b"\x64\xff\x05", b"\xc7\x05"])
+def test_a_kernel_that_lies_elsewhere_is_the_same_code(hot, code, places):
+    """Constants that differ by where a 32-bit kernel is are literals, whether they are held sign extended or not."""
+    bodies = []
+    for place in places:
+        operands = place.to_bytes(4, "little") + (b"\1\0\0\0" if code[0] == 0xC7 else b"")
+        page = 0x300000
+        hot.engine.invalidate_page(page >> 12)
+        hot.engine.ram.map[page : page + 64] = (code + operands).ljust(64, b"\xf4")
+        hot.engine.state["mode"] = st.MODE_32 | st.MODE_FLAT
+        bodies.append(hot.tier.body(hot.engine.translate(0xC0300000, page)))
+    assert bodies[0].digest == bodies[1].digest
+    assert [[value & 0xFFFFFFFF for value in body.literals] for body in bodies] == [[place] for place in places]
+
+
+def test_other_constants_are_part_of_the_code(hot):
+    bodies = []
+    for value in (0x1000, 0x2000):
+        hot.engine.invalidate_page(0x300)
+        hot.engine.ram.map[0x300000:0x300040] = (b"\xb8" + value.to_bytes(4, "little")).ljust(64, b"\xf4")
+        hot.engine.state["mode"] = st.MODE_32 | st.MODE_FLAT
+        bodies.append(hot.tier.body(hot.engine.translate(0xC0300000, 0x300000)))
+    assert bodies[0].digest != bodies[1].digest and not bodies[0].literals
