@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_records_what_crossed_the_border_and_nothing_else(recording):
     assert [inputs[0].icount, inputs[3].icount] == [777, 150000]
     assert recording.clean_close and recording.icount == 200000
     assert len(recording.checkpoints.icounts) > 3
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(1e-9, 2, 2), (1e9, 20, 1000)])
+def test_checkpoints_wait_until_they_are_a_small_part_of_the_processors_time(tmp_path, monkeypatch, share, least, most):
+    """Its clock goes on by a second whenever it is read: half of the time is theirs, or more."""
+    monkeypatch.setattr("runtime.timeline.record.time.thread_time", count().__next__)
+    pace = Pace(flush=0.0, digest=0.0, checkpoint=0.0, share=share)
+    record(tmp_path / "toy.jrr", CONFIG, Outside(), pace=pace, factory=make_machine)
+    recording = Recording(tmp_path / "toy.jrr")  # the first costs nothing, the second all there is
+    assert least <= len(recording.checkpoints.icounts) <= most
 
 
 def test_replays_to_the_same_digests(recording):

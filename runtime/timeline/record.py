@@ -192,8 +192,8 @@ class Recorded:
         self._hashes = hashes or PageHashes(len(machine.ram) // PAGE)
         self._start = self._next_flush = self._next_touched = time.monotonic()
         self._overhead, self._stood_at = 0.0, self._start
-        #: Processor time that checkpoints took, in seconds.
-        self._cost = 0.0
+        #: Processor time that checkpoints took, in seconds, and when the guest began.
+        self._cost = self._began = 0.0
         self._next_digest = self._next_checkpoint = 0.0
         self._reached, self._noted = 0, -1
 
@@ -210,6 +210,7 @@ class Recorded:
     def begin(self) -> None:
         """Note the state now; then the machine is run by :meth:`advance`."""
         self.border.on_poll, self.border.on_hold = self._poll, lambda: self._watch.reason() is not None
+        self._began = time.thread_time()
         with self._failures():
             self._note()
 
@@ -260,7 +261,20 @@ class Recorded:
             self._progress.update(icount, self._writer.log.bytes)
         if self._watch.reason() is not None:
             return True
-        return icount != self._noted and self._run_time() >= min(self._next_digest, self._next_checkpoint)
+        if icount == self._noted:
+            return False
+        run_time = self._run_time()
+        return run_time >= self._next_digest or self._is_checkpoint_due(run_time)
+
+    def _is_checkpoint_due(self, run_time: float) -> bool:
+        """Whether it is time, and those before have not taken too much of the processor's, of which a loaded host gives
+        less than passes."""
+        if run_time < self._next_checkpoint:
+            return False
+        missing = self._cost / self._pace.share - (time.thread_time() - self._began)
+        if missing > 0:
+            self._next_checkpoint = run_time + missing
+        return missing <= 0
 
     def _flush(self, icount: int) -> None:
         self._writer.log.flush(icount)
@@ -274,7 +288,7 @@ class Recorded:
         self._flush(self._machine.icount)
         self._noted = self._machine.icount
         self._next_digest = run_time + self._pace.digest
-        if run_time < self._next_checkpoint:
+        if not self._is_checkpoint_due(run_time):
             self._overhead += time.monotonic() - before
             return
         log, icount, ram = self._writer.log, self._machine.icount, self._machine.ram
@@ -283,7 +297,7 @@ class Recorded:
         self._note_touched(icount)
         self._overhead += time.monotonic() - before
         self._cost += time.thread_time() - used if icount else 0  # the beginning is no matter of choice
-        self._next_checkpoint = max(run_time + self._pace.checkpoint, self._cost / self._pace.share)
+        self._next_checkpoint = run_time + self._pace.checkpoint
 
     def _note_touched(self, icount: int) -> None:
         self._writer.touched.add(icount, self._machine.take_touched())
