@@ -32,7 +32,7 @@ def with_lines(arch: str, folder: Path) -> tuple[Path, Path]:
     assert parts is not None
     objects = [folder / f"{part}.o" for part in parts.group(1).split()]
     for path in objects:
-        command = [*assembler, "-g", "-I", "../pc", "-I", ".", "-o", path, f"{path.stem}.S"]
+        command: list[str | Path] = [*assembler, "-g", "-I", "../pc", "-I", ".", "-o", path, f"{path.stem}.S"]
         subprocess.run(command, cwd=sources, check=True)
     layout = ["-z", "max-page-size=4096", "-z", "noexecstack", "--build-id=none", "-T", "demo.ld"]
     subprocess.run([*linker, *layout, "-o", folder / "demo.debug", *objects], cwd=sources, check=True)
