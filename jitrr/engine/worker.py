@@ -8,6 +8,7 @@ compiled. At the end of its input it goes on with what has been left in a file, 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import sys
@@ -71,6 +72,16 @@ def _to_background() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
 
 
+def _alone() -> bool:
+    """Whether no other process is finishing regions for this cache; none does from now on until this one ends. Many
+    short runs shall not leave a crowd behind them."""
+    try:
+        fcntl.flock(os.open(cache.cache_dir(), os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def _finish(frontend: Any, requests: Iterable[Any]) -> None:
     """Compile for the cache alone, unless somebody removes it meanwhile: nothing may appear in a directory that is
     being deleted."""
@@ -103,6 +114,8 @@ def main() -> None:
         except BrokenPipeError:  # the machine has ended meanwhile
             break
     _to_background()
+    if not _alone():
+        return
     with open(int(sys.argv[2]), "rb") as left:
         left.seek(0)
         _finish(frontend, chain(requests, _messages(left)))
