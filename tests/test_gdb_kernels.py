@@ -64,5 +64,24 @@ def test_names_frames_and_steps_both_ways(kernel: Debugger) -> None:
     assert "Cannot access memory" not in shown and "corrupt" not in shown.replace(_ARM_END, ""), shown
 
 
+def test_a_variable_of_the_kernel_is_watched_both_ways(kernel: Debugger) -> None:
+    """The write that sets it, reads of it, and back to that write."""
+    if kernel.arch != "x86_64":
+        pytest.skip("this kernel has names of functions only")
+    it, icount, where = "*(long*)&cred_jar", "p $icount", "info symbol $pc"
+    shown = kernel.run(
+        f"p {it}", "tbreak start_kernel", "reverse-continue", f"p {it}", f"watch {it}", "continue", f"p {it}", icount,
+        where, "delete", f"rwatch {it}", "continue", icount, "continue", icount, "delete", f"awatch {it}",
+        *["reverse-continue", icount] * 2, "delete", f"watch {it}", "reverse-continue", icount, f"p {it}",
+    )  # fmt: skip
+    last, before, new, written, read, later, back, again, begin, old = (
+        int(number) for number in re.findall(r"^\$\d+ = (-?\d+)$", shown, re.MULTILINE)
+    )
+    assert before == old == 0 != new == last, shown
+    assert written < read < later and (back, again, begin) == (later - 1, read - 1, written - 1), shown
+    assert re.search(r"^cred_init \+ \d+ in section", shown, re.MULTILINE), shown
+    assert shown.count("Hardware read watchpoint") == 3 and "Hardware access (read/write) watchpoint" in shown, shown
+
+
 #: What ARM's kernel leaves gdb with at the outermost frame.
 _ARM_END = "Backtrace stopped: previous frame identical to this frame (corrupt stack?)"
