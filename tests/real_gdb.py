@@ -27,7 +27,8 @@ class Debugger:
 
     def __init__(self, recording: Path, arch: str, start: int | None, symbols: Path | None = None,
                  more: tuple[object, ...] = ()):  # fmt: skip
-        self.arch, self.port, self.start, self._symbols = arch, free_port(), start, symbols
+        self.recording, self.arch, self.port = recording, arch, free_port()
+        self.start, self._symbols = start, symbols
         command = [sys.executable, "-m", "jitrr", "replay", str(recording), "--gdb", str(self.port),
                    *map(str, more)]  # fmt: skip
         self.server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 from debug_recordings import ARCHITECTURES
+from gdb_interrupts import check_range_past_an_interrupt
 from linux_guests import WITHOUT_SELF_TESTS, fetched, jitrr, with_words
 from real_gdb import Debugger, installed
+
+from runtime.recording.recording import Recording
+from runtime.timeline.travel import Travel
 
 GUESTS = {"x86_64": "debian-cloud-x86_64", "i386": "debian-i386", "arm": "debian-arm"}
 #: Printed soon after the first processes are there.
@@ -81,6 +85,15 @@ def test_a_variable_of_the_kernel_is_watched_both_ways(kernel: Debugger) -> None
     assert written < read < later and (back, again, begin) == (later - 1, read - 1, written - 1), shown
     assert re.search(r"^cred_init \+ \d+ in section", shown, re.MULTILINE), shown
     assert shown.count("Hardware read watchpoint") == 3 and "Hardware access (read/write) watchpoint" in shown, shown
+
+
+def test_a_range_goes_past_an_interrupt(kernel: Debugger) -> None:
+    """gdb's ``step`` through a function is not left for the handler of an interrupt."""
+    recording = Recording(kernel.recording)
+    travel = Travel(recording)
+    travel.seek(recording.icount - 4_000_000)
+    check_range_past_an_interrupt(travel)
+    travel.close()
 
 
 #: What ARM's kernel leaves gdb with at the outermost frame.

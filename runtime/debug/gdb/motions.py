@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from runtime.debug.gdb.handlers import Place
 from runtime.debug.gdb.points import Points
 from runtime.debug.gdb.stops import THREAD, stop_reply
 from runtime.debug.subject import Subject
@@ -124,13 +125,20 @@ class Motions:
         return arrival
 
     def _range(self, start: int, end: int) -> Arrival:
-        """Steps until the pc is outside ``start`` to ``end``, or something else happens."""
+        """Steps until the pc is outside ``start`` to ``end``, or something else happens; handlers of interrupts are
+        gone through at once."""
         subject, read = self._subject, self._subject.target.read_register
         while True:
             for _ in range(_STEPS):
+                place = Place(subject.target)
                 arrival = self.step()
-                if arrival.why != "reached" or not start <= read(self._pc) < end:
+                if arrival.why != "reached":
                     return arrival
+                if not start <= read(self._pc) < end:
+                    if not place.was_interrupted():
+                        return arrival
+                    if (met := place.back(subject)) is not None:
+                        return self._seen(met, True)
                 if self._points.is_break(subject.target.pc):
                     return arrival
             if subject.interrupt():
