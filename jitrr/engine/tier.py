@@ -40,7 +40,7 @@ TURN = 12
 #: A trace takes 20 ms. Regions entered often that it takes for one; services (every 10 ms) from one to the next, at
 #: least: three times as many while the worker is behind, doubled by each trace that shows nothing new. Where MANY are
 #: entered, the guest must be doing something else now: only the least.
-WIDE, TRACE_PAUSE, LONGEST_PAUSE, MANY = 8, 30, 1000, 50
+WIDE, TRACE_PAUSE, LONGEST_PAUSE, MANY = 8, 30, 1000, 100
 #: Services from one look at what other processes have added to the cache to the next.
 LOOK = 100
 
