@@ -26,6 +26,8 @@ FRAME_PAGES = 32
 MOST_PAGES = 1024
 #: Frames that are uncompressed at once, and by how many threads.
 _TOGETHER, _THREADS = 128, min(4, len(os.sched_getaffinity(0)))
+#: Of zstd, while recording: two thirds of the time of level 1 for a third more bytes (docs/performance.md).
+_LEVEL = -5
 _ZEROS = bytes(PAGE)
 _MAGIC = b"JRPG"
 _HEADER = struct.Struct("<4sIIQ")  # magic, pages, compressed bytes, xxh3-64 of the first three and the hashes
@@ -154,7 +156,7 @@ class PageWriter:
         directory.mkdir()
         self._known = {ZERO_HASH}
         self._packs = 0
-        self._compressor = zstandard.ZstdCompressor(level=1)
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
 
     def new(self, names: Iterable[bytes]) -> dict[bytes, int]:
         """The first position of each hash that is not stored yet; from now on they count as stored."""
