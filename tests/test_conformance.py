@@ -56,7 +56,10 @@ def boot(*messages: str, said: str = "x") -> str:
 def test_messages_of_a_kernel() -> None:
     there = boot("Memory: 100K", "mask: 0xffff", "shift -3")
     assert kernels.messages_result("g", boot("mask: 0x1f", "shift 4"), there).outcome == PASS
-    explained = kernels.messages_result("g", boot("DMI not present or invalid."), there)
+    named = boot("ACPI: RSDP 0x00000000000E0000 000014 (v00 JITRR )", "DMI: jitrr jitrr PC, BIOS 1 01/01/2022")
+    other = boot("ACPI: RSDP 0x00000000000F59B0 000014 (v00 BOCHS )", "DMI: QEMU Standard PC (i440FX), BIOS 1.16-b 4")
+    assert kernels.messages_result("g", named, other).detail == "2 lines, 0 of them not QEMU's"
+    explained = kernels.messages_result("g", boot("TSC deadline timer available"), there)
     assert (explained.outcome, explained.detail) == (PASS, "1 lines, 1 of them not QEMU's")
     assert explained.reason
     assert kernels.messages_result("g", boot("oops"), there).unexplained

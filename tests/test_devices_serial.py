@@ -149,13 +149,6 @@ def test_debug_ports() -> None:
     assert rig.inb(0x80) == 0x42
 
 
-def test_no_pci_device_answers() -> None:
-    rig = Rig()
-    rig.board.io.write(0xCF8, 4, 0x80000000)
-    assert rig.board.io.read(0xCF8, 4) == 0x80000000
-    assert rig.board.io.read(0xCFC, 4) == 0xFFFFFFFF
-
-
 def test_vga_text_screen() -> None:
     rig = Rig()
     for at, char in enumerate(b"jitrr"):

@@ -76,7 +76,7 @@ class X86Cpu:
     a 64-bit one."""
 
     #: Of :meth:`state_bytes`.
-    state_version = 2
+    state_version = 3
 
     def __init__(self, engine: Any, machine: Services, shift: int, *, long_mode: bool = True):
         self.engine, self.machine = engine, machine

@@ -1,4 +1,4 @@
-"""Ways to reset a PC without the keyboard controller, and the PCI configuration ports around one of them."""
+"""Ways to reset a PC without the keyboard controller: the chipset's reset control register and port 0x92."""
 
 from __future__ import annotations
 
@@ -9,30 +9,26 @@ RESET_NOW = 0x04  # bit 2 of port 0xCF9, on its rising edge
 
 
 class ResetPorts(Stateful):
-    """Ports 0xCF8-0xCFF (``pci``; no device answers) with 0xCF9 inside, and port 0x92 (``port92``)."""
+    """Port 0xCF9, a byte in the middle of the PCI ports (``beside_pci``: offsets from 0xCF8), and port 0x92."""
 
-    STATE = ("address", "control", "fast_a20")
+    STATE = ("control", "fast_a20")
 
     def __init__(self, name: str, pins: ProcessorPins):
         self.name, self.pins = name, pins
-        self.pci = Window(self._read_pci, self._write_pci)
+        self.beside_pci = Window(self._read_control, self._write_control)
         self.port92 = ByteWindow(self._read92, self._write92)
         self.reset()
 
     def reset(self) -> None:
         """Power-on state."""
-        self.address = self.control = 0
+        self.control = 0
         self.fast_a20 = 2
 
-    def _read_pci(self, offset: int, size: int) -> int:
-        if offset == 0 and size == 4:
-            return self.address
+    def _read_control(self, offset: int, size: int) -> int:
         return self.control if offset == 1 and size == 1 else -1
 
-    def _write_pci(self, offset: int, size: int, value: int) -> None:
-        if offset == 0 and size == 4:
-            self.address = value & 0x80FF_FFFC
-        elif offset == 1 and size == 1:
+    def _write_control(self, offset: int, size: int, value: int) -> None:
+        if offset == 1 and size == 1:
             if value & RESET_NOW and not self.control & RESET_NOW:
                 self.pins.request_reset()
             self.control = value & 0x0E

@@ -1,20 +1,20 @@
-"""The ACPI tables of the ``pc`` board (ACPI specification 6.4, chapter 5), placed in the BIOS area of guest RAM."""
+"""The ACPI tables of the ``pc`` board, placed in the BIOS area of guest RAM: those of ACPI 1.0b, chapter 5, as boards
+with its chipset have them (the MADT of later versions is the same but for more kinds of entries)."""
 
 from __future__ import annotations
 
 from struct import pack
 
-from runtime.devices import acpi_pm, hpet, ioapic, lapic
+from runtime.devices import acpi_pm, hpet, ioapic, lapic, pci
 from runtime.machines import aml
+from runtime.machines.memory_map import BIOS_AREA, LOW_TOP, SMBIOS_AREA, VIDEO
 
-AREA, AREA_END = 0xE0000, 0x100000  # where operating systems look for the RSDP, on a multiple of 16
+AREA, AREA_END = BIOS_AREA, SMBIOS_AREA  # where operating systems look for the RSDP, on a multiple of 16
 SCI_IRQ = 9
-RESET_PORT, RESET_VALUE = 0xCF9, 0x06
 CENTURY_INDEX = 0x32
 
 _OEM = b"JITRR "
-_FADT_FLAGS = 1 << 0 | 1 << 2 | 1 << 5 | 1 << 6 | 1 << 10  # WBINVD, C1, no sleep button, no RTC wake, reset register
-_BOOT_LEGACY_DEVICES, _BOOT_8042 = 1, 2
+_FADT_FLAGS = 1 << 0 | 1 << 2 | 1 << 5 | 1 << 6  # WBINVD, C1, no sleep button, no RTC wake
 _LEVEL_HIGH = 0xD
 
 
@@ -35,7 +35,7 @@ def madt() -> bytes:
     """One local APIC, one I/O APIC; IRQ 0 arrives at input 2, the SCI is level-triggered and active high."""
     return table(
         b"APIC",
-        3,
+        1,
         pack("<II", lapic.BASE, 1)  # the pair of 8259 is there too
         + pack("<BBBBI", 0, 8, 0, 0, 1)
         + pack("<BBBBII", 1, 12, 0, 0, ioapic.BASE, 0)
@@ -45,29 +45,22 @@ def madt() -> bytes:
     )
 
 
-def _port(address: int, bits: int, access: int) -> bytes:
-    """A generic address structure for an I/O port."""
-    return pack("<BBBBQ", 1, bits, 0, access, address)
-
-
 def fadt(facs: int, dsdt: int) -> bytes:
-    """Fixed hardware: the PM1a block and timer, the reset register, no SMI command, no general purpose events."""
+    """Fixed hardware: the PM1a block and timer, no SMI command, no general purpose events."""
     event, control, timer = acpi_pm.BASE, acpi_pm.BASE + 4, acpi_pm.BASE + 8
-    body = pack("<IIBBH", facs, dsdt, 0, 0, SCI_IRQ)
-    body += pack("<IBBBB", 0, 0, 0, 0, 0)  # SMI_CMD, ACPI_ENABLE, ACPI_DISABLE, S4BIOS_REQ, PSTATE_CNT
+    body = pack("<IIBBH", facs, dsdt, 0, 0, SCI_IRQ)  # INT_MODEL: the pair of 8259
+    body += pack("<IBBBB", 0, 0, 0, 0, 0)  # SMI_CMD, ACPI_ENABLE, ACPI_DISABLE, S4BIOS_REQ, reserved
     body += pack("<8I", event, 0, control, 0, 0, timer, 0, 0)
     body += pack("<8B", 4, 2, 0, 4, 0, 0, 0, 0)
     body += pack("<HHHHBBBBB", 0xFFF, 0xFFF, 0, 0, 0, 0, 0, 0, CENTURY_INDEX)
-    body += pack("<HBI", _BOOT_LEGACY_DEVICES | _BOOT_8042, 0, _FADT_FLAGS)
-    body += _port(RESET_PORT, 8, 1) + pack("<BHB", RESET_VALUE, 0, 0) + pack("<QQ", 0, dsdt)
-    none = bytes(12)
-    body += _port(event, 32, 2) + none + _port(control, 16, 2) + none + none + _port(timer, 32, 3) + none + none
-    return table(b"FACP", 3, body)
+    body += pack("<HBI", 0, 0, _FADT_FLAGS)
+    return table(b"FACP", 1, body)
 
 
 def dsdt(has_hpet: bool) -> bytes:
     """The soft-off state and the devices that cannot be found by probing."""
     devices = [
+        _host_bridge(),
         _pnp_device("RTC", "PNP0B00", aml.io_ports(0x70, 2), aml.irq(8)),
         _pnp_device("KBD", "PNP0303", aml.io_ports(0x60, 1), aml.io_ports(0x64, 1), aml.irq(1)),
         _pnp_device("MOU", "PNP0F13", aml.irq(12)),
@@ -77,7 +70,25 @@ def dsdt(has_hpet: bool) -> bytes:
         devices.append(_pnp_device("HPET", "PNP0103", aml.memory32(hpet.BASE, hpet.SIZE)))
     sleep = aml.integer(acpi_pm.SLEEP_S5)
     soft_off = aml.name("\\_S5", aml.package(sleep, sleep, aml.integer(0), aml.integer(0)))
-    return table(b"DSDT", 2, soft_off + aml.scope("\\_SB", *devices))
+    return table(b"DSDT", 1, soft_off + aml.scope("\\_SB", *devices))
+
+
+def _host_bridge() -> bytes:
+    """Bus 0, and the addresses that go to it: all ports but those of its configuration, video memory, all above RAM."""
+    windows = (
+        aml.bus_numbers(0, 0xFF),
+        aml.io_ports(pci.BASE, pci.SIZE),
+        aml.io_window(0, pci.BASE - 1),
+        aml.io_window(pci.BASE + pci.SIZE, 0xFFFF),
+        aml.memory_window(VIDEO, VIDEO + 0x1FFFF),
+        aml.memory_window(LOW_TOP, ioapic.BASE - 1),
+    )
+    return aml.device(
+        "PCI0",
+        aml.name("_HID", aml.eisa_id("PNP0A03")),
+        aml.name("_UID", aml.integer(0)),
+        aml.name("_CRS", aml.resources(*windows)),
+    )
 
 
 def _pnp_device(path: str, identifier: str, *descriptors: bytes) -> bytes:
@@ -109,14 +120,12 @@ def install(ram: memoryview, *, has_hpet: bool = False) -> int:
         ram[address:at] = data
         return address
 
-    facs = place(pack("<4sIIIIIQB31x", b"FACS", 64, 0, 0, 0, 0, 0, 1))
+    facs = place(pack("<4sIIII44x", b"FACS", 64, 0, 0, 0))
     tables = [place(fadt(facs, place(dsdt(has_hpet)))), place(madt())]
     if has_hpet:
         tables.append(place(hpet_table()))
     rsdt = place(table(b"RSDT", 1, pack(f"<{len(tables)}I", *tables)))
-    xsdt = place(table(b"XSDT", 1, pack(f"<{len(tables)}Q", *tables)))
-    rsdp = bytearray(pack("<8sB6sBIIQB3x", b"RSD PTR ", 0, _OEM, 2, rsdt, 36, xsdt, 0))
-    rsdp[8] = checksum(rsdp[:20])
-    rsdp[32] = checksum(rsdp)
-    ram[AREA : AREA + 36] = rsdp
+    rsdp = bytearray(pack("<8sB6sBI", b"RSD PTR ", 0, _OEM, 0, rsdt))
+    rsdp[8] = checksum(rsdp)
+    ram[AREA : AREA + len(rsdp)] = rsdp
     return AREA

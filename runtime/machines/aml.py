@@ -82,6 +82,27 @@ def memory32(base: int, size: int) -> bytes:
     return b"\x86\x09\x00\x00" + base.to_bytes(4, "little") + size.to_bytes(4, "little")
 
 
+def bus_numbers(first: int, last: int) -> bytes:
+    """Resource: the buses behind a bridge."""
+    return b"\x88" + _window(2, 0, first, last, 2)
+
+
+def io_window(first: int, last: int) -> bytes:
+    """Resource: ports that a bridge hands on, ISA's and others."""
+    return b"\x88" + _window(1, 3, first, last, 2)
+
+
+def memory_window(first: int, last: int) -> bytes:
+    """Resource: memory below 4 GiB that a bridge hands on, uncached, can be written."""
+    return b"\x87" + _window(0, 1, first, last, 4)
+
+
+def _window(kind: int, flags: int, first: int, last: int, size: int) -> bytes:
+    """An address space descriptor with numbers of ``size`` bytes: both ends fixed, handed on, not translated."""
+    numbers = b"".join(number.to_bytes(size, "little") for number in (0, first, last, 0, last - first + 1))
+    return (3 + len(numbers)).to_bytes(2, "little") + bytes((kind, 0x0C, flags)) + numbers
+
+
 def resources(*descriptors: bytes) -> bytes:
     """A resource template with its end tag (checksum zero: not checked)."""
     return buffer(b"".join(descriptors) + b"\x79\x00")

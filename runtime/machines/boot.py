@@ -23,7 +23,7 @@ def load_guest(config: MachineConfig, ram: memoryview, board: Any, cpu: Any) -> 
         raise ConfigError("nothing to run: give --kernel FILE (a Linux bzImage or an ELF image) or --bios FILE")
     kernel = config.kernel.data
     initrd = config.initrd.data if config.initrd is not None else b""
-    rsdp = board.install_acpi()
+    rsdp = board.install_tables()
     try:
         if kernel[:4] == b"\x7fELF":
             cpu.enter_flat32(load_elf(ram, kernel, config.append, initrd))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 LOW_TOP = 0xC0000000  # RAM above this many bytes continues at 4 GiB: the gap belongs to devices
 HIGH_BASE = 1 << 32
 USABLE_LOW, BIOS_AREA, EXTENDED = 0x9FC00, 0xE0000, 0x100000
+SMBIOS_AREA = 0xF0000  # of the BIOS area the half in which software looks for SMBIOS
 VIDEO = 0xA0000
 #: Most firmware that shows below 1 MiB, and most that there is.
 SHADOW, MOST_ROM = 0x20000, 16 << 20

@@ -10,23 +10,25 @@ from runtime.border import Border
 from runtime.bus import Bus
 from runtime.clock import VirtualClock
 from runtime.device import Device, Registers, State
-from runtime.devices import acpi_pm, hpet, ioapic, lapic, test_device, vga
+from runtime.devices import acpi_pm, hpet, ioapic, lapic, pci, test_device, vga
 from runtime.devices.acpi_pm import AcpiPm
 from runtime.devices.debug_port import DebugPorts
 from runtime.devices.hpet import Hpet
+from runtime.devices.i440fx import HostBridge
 from runtime.devices.i8042 import I8042
 from runtime.devices.i8254 import I8254
 from runtime.devices.i8259 import PicPair
 from runtime.devices.ioapic import IoApic
 from runtime.devices.lapic import Lapic
 from runtime.devices.mc146818 import Mc146818
+from runtime.devices.pci import PciBus
 from runtime.devices.ps2 import Keyboard, Mouse
 from runtime.devices.reset_ports import ResetPorts
 from runtime.devices.test_device import TestDevice
 from runtime.devices.uart16550 import Uart16550
 from runtime.devices.vga import Vga
 from runtime.interrupts import Line, ProcessorPins
-from runtime.machines import acpi
+from runtime.machines import acpi, smbios
 
 TIMER_IRQ, KEYBOARD_IRQ, SERIAL_IRQ, RTC_IRQ, MOUSE_IRQ = 0, 1, 4, 8, 12
 TIMER_PIN = 2  # of the I/O APIC: its input 0 is the 8259A pair
@@ -60,6 +62,8 @@ class PcBoard:
         self.rtc = Mc146818("rtc", clock, self._rtc_line, border)
         self.pm = AcpiPm("acpi_pm", clock, self.irqs[acpi.SCI_IRQ], pins, border)
         self.resets = ResetPorts("reset_ports", pins)
+        self.host_bridge = HostBridge("host_bridge")
+        self.pci = PciBus("pci", {(0, 0): self.host_bridge}, self.resets.beside_pci)
         self.keyboard, self.mouse = Keyboard("keyboard", border), Mouse("mouse", border)
         self.i8042 = I8042("i8042", self.keyboard, self.mouse, self.irqs[KEYBOARD_IRQ], self.irqs[MOUSE_IRQ], pins)
         self.serial = Uart16550("serial0", clock, self.irqs[SERIAL_IRQ], border)
@@ -88,7 +92,7 @@ class PcBoard:
             (0x3F8, 8, "serial0", self.serial.ports),
             (0x4D0, 2, "elcr", self.pic.elcr_ports),
             (acpi_pm.BASE, acpi_pm.SIZE, "acpi pm", self.pm.registers),
-            (0xCF8, 8, "pci configuration", self.resets.pci),
+            (pci.BASE, pci.SIZE, "pci configuration", self.pci.ports),
         )
         memory: list[tuple[int, int, str, Registers]] = [
             (ioapic.BASE, ioapic.SIZE, "ioapic", self.ioapic.registers),
@@ -145,7 +149,7 @@ class PcBoard:
         """All devices in the order in which they are reset and saved: sources of interrupts before controllers."""
         found: list[Device] = [
             self.pit, self.rtc, self.pm, self.resets, self.keyboard, self.mouse, self.i8042, self.serial, self.vga,
-            self.debug, self.pic, self.apic, self.ioapic,
+            self.debug, self.host_bridge, self.pci, self.pic, self.apic, self.ioapic,
         ]  # fmt: skip
         return [device for device in (self.hpet, self.test) if device] + found
 
@@ -158,8 +162,9 @@ class PcBoard:
         for device in self.devices():
             device.reset()
 
-    def install_acpi(self) -> int:
-        """Write the ACPI tables into RAM; the address of their root pointer."""
+    def install_tables(self) -> int:
+        """Write what firmware tells of the machine into RAM; the address of the ACPI tables' root pointer."""
+        smbios.install(self.ram)
         return acpi.install(self.ram, has_hpet=self.has_hpet)
 
     def save(self) -> State:
