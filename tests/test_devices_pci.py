@@ -8,7 +8,7 @@ from pc_fakes import Rig
 ADDRESS, DATA = 0xCF8, 0xCFC
 
 
-def select(rig: Rig, register: int, *, device: int = 0, function: int = 0, bus: int = 0, enable: bool = True) -> None:
+def select(rig: Rig, register: int, *, device: int = 0, function: int = 0, bus: int = 0, enable: int = 1) -> None:
     rig.board.io.write(ADDRESS, 4, enable << 31 | bus << 16 | device << 11 | function << 8 | register)
 
 
@@ -38,7 +38,7 @@ def test_the_address_register() -> None:
     rig = Rig()
     rig.board.io.write(ADDRESS, 4, 0xFFFFFFFF)
     assert rig.board.io.read(ADDRESS, 4) == 0x80FFFFFC
-    select(rig, 0, enable=False)
+    select(rig, 0, enable=0)
     assert rig.board.io.read(DATA, 4) == 0xFFFFFFFF, "not enabled"
     rig.board.io.write(ADDRESS, 2, 0x1234)
     rig.outb(ADDRESS, 0x56)
