@@ -51,7 +51,7 @@ _PC = (
     "-machine hpet=off -device isa-vga -global PIIX4_PM.disable_s3=1 -global PIIX4_PM.disable_s4=1 "
     "-cpu Nehalem-v1,+rdrand,+pdpe1gb,-hypervisor"
 )
-SAME_PARTS = {"x86_64": _PC, "i386": _PC, "arm": ""}
+SAME_PARTS = {"x86_64": _PC.split(), "i386": _PC.split(), "arm": []}
 #: What machine, firmware and processor are called, in messages with numbers replaced by #.
 NAMES = re.compile(r"(?<=^DMI: ).*(?=, BIOS)|(?<=, BIOS ).*|(?<=\(v# ).*(?=\))|(?<=^smpboot: CPU#: ).*(?= \(family)")
 #: Messages, numbers and names replaced, that QEMU's machine has not, and why.
@@ -75,11 +75,8 @@ def _run(name: str, work: Path) -> list[Result]:
     first = guest.initrd.read_bytes()
     image.write_bytes(first + bytes(-len(first) % 4) + cpio.archive([cpio.program("init", SCRIPT.encode())]))
     command[command.index("stdio")] = f"file:{work / f'{name}-qemu' / 'console'}"
-    command += [
-        *SAME_PARTS[guest.record_args[1]],
-        "-icount",
-        "shift=5,sleep=off",
-    ]  # guest time, however busy this machine is
+    command += SAME_PARTS[guest.record_args[1]]
+    command += ["-icount", "shift=5,sleep=off"]  # guest time, however busy this machine is
     command += ["-kernel", str(guest.kernel), "-initrd", str(image), "-append", guest.append]
     there = verdict.printed(command, work / f"{name}-qemu")
     here = console([*guest.record_args, "--initrd", image], work / name)
