@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from oracle.state import Fault, X86State
 from x86_executor import EngineExecutor
-from x86_programs import program
+from x86_programs import ALIAS, program
 
 Outcome = tuple[X86State, Fault | None]
 STEPS = 150
@@ -64,5 +64,40 @@ def test_regions_are_single_steps(interpreter: EngineExecutor, hot: EngineExecut
         for _ in range(6):
             compare(hot, state, code, mode, expected, rng)
     assert hot.tier is not None and not hot.tier.failures
+    assert hot.engine.counters["regions"] - before > PROGRAMS // 2
+    assert steps > 40 * PROGRAMS
+
+
+@pytest.fixture(scope="module")
+def changeable(interpreter: EngineExecutor, hot: EngineExecutor) -> None:
+    for executor in (interpreter, hot):
+        for mode in (32, 64):
+            executor.let_code_change(mode, ALIAS)
+
+
+def current(executor: EngineExecutor, state: X86State, code: bytes, mode: int) -> list[Outcome]:
+    """As ``history``, each instruction translated when it is executed: what it is then, and not what it was."""
+    executor.forget_code()
+    executor.start(state, code, mode)
+    states = [executor.go_on(state, 0, mode)]
+    while len(states) <= STEPS and states[-1][1] is None:
+        executor.forget_code()
+        states.append(executor.go_on(state, len(states), mode))
+    return states
+
+
+@pytest.mark.usefixtures("changeable")
+@pytest.mark.parametrize("mode", [64, 32])
+def test_code_that_is_written_to_is_what_it_is_now(interpreter: EngineExecutor, hot: EngineExecutor, mode: int) -> None:
+    rng = Random(mode + 1)
+    before, steps = hot.engine.counters["regions"], 0
+    for _ in range(PROGRAMS):
+        state, code = program(mode, rng, self_modifying=True)
+        expected = current(interpreter, state, code, mode)
+        steps += len(expected)
+        for executor in (interpreter, hot):
+            for _ in range(3):
+                executor.forget_code()
+                compare(executor, state, code, mode, expected, rng)
     assert hot.engine.counters["regions"] - before > PROGRAMS // 2
     assert steps > 40 * PROGRAMS

@@ -82,6 +82,18 @@ class EngineExecutor(InstructionExecutor):
             table = self._entry(table, address >> shift & 511)
         struct.pack_into("<Q", self.ram, table + 8 * (address >> 21 & 511), frame | 0x83)
 
+    def let_code_change(self, mode: int, alias: int) -> None:
+        """Make the code page writable, at its own address and at ``alias``."""
+        code = layout(mode).code
+        for address in (code, alias):
+            self._map(address, self.frames[code], True)
+
+    def forget_code(self) -> None:
+        """Nothing of what was translated is used any more; ``start`` writes its code again."""
+        for frame in self.frames.values():
+            self.engine.invalidate_page(frame >> 12)
+        self._code = (0, b"")
+
     # -- one case -----------------------------------------------------------------------------------------------------
     def run(self, state: X86State, code: bytes, mode: int) -> tuple[X86State, Fault | None]:
         """Twice: with an empty TLB, and with the one that left behind and other scratch registers. Both must agree."""

@@ -183,7 +183,47 @@ class Program:
         self.code += b"\xff" + bytes([rng.choice((0xE7, 0xD7))])
 
 
-def program(mode: int, rng: Random) -> tuple[X86State, bytes]:
+#: A second address of the code page, through which self-modifying programs write as well.
+ALIAS = 0x20006000
+
+
+class SelfModifying(Program):
+    """A program that overwrites operands, and registers and operations, of its own instructions.
+
+    ``base``: its address; the page is writable there and at ALIAS."""
+
+    def __init__(self, mode: int, rng: Random, base: int):
+        self.base = base
+        self._operands: list[int] = []  # of instructions 81 /n: where the ModRM is, behind it 4 bytes
+        self._writes: list[tuple[int, bool]] = []  # places of absolute addresses, and whether of a ModRM
+        super().__init__(mode, rng)
+        for place, operation in self._writes:
+            target = rng.choice(self._operands) if self._operands else 0x800
+            target += 0 if operation else rng.choice((1, 1, 2, 3, 4))
+            page, offset = rng.choice((base & -4096, ALIAS)), (base & 4095) + target
+            self.code[place : place + 4] = (page + offset).to_bytes(4, "little")
+
+    def _instruction(self) -> bytes:
+        kind = self.rng.random()
+        if kind < 0.3:
+            code = bytes([0x81, self._operation()]) + self.rng.randbytes(4)
+            self._operands.append(len(self.code) + 1)
+        elif kind < 0.4:  # MOV BYTE PTR [address], operation
+            code = b"\xc6\x04\x25" + bytes(4) + bytes([self._operation()])
+            self._writes.append((len(self.code) + 3, True))
+        elif kind < 0.55:  # MOV [address], AL, CL or DL
+            code = bytes([0x88, 0x04 | self.rng.randrange(3) << 3, 0x25]) + bytes(4)
+            self._writes.append((len(self.code) + 3, False))
+        else:
+            code = super()._instruction()
+        return code
+
+    def _operation(self) -> int:
+        """ModRM of an operation on a register."""
+        return 0xC0 | self.rng.randrange(8) << 3 | self._register()
+
+
+def program(mode: int, rng: Random, self_modifying: bool = False) -> tuple[X86State, bytes]:
     """A program and a state in which it starts."""
     state = random_state(mode, rng, sse=True)
     state.mxcsr = 0x1F80
@@ -194,7 +234,7 @@ def program(mode: int, rng: Random) -> tuple[X86State, bytes]:
     state.gpr[RBP] &= 0xFFF
     for page in places.data:
         state.write(page, rng.randbytes(4096))
-    made = Program(mode, rng)
+    made = SelfModifying(mode, rng, state.rip) if self_modifying else Program(mode, rng)
     for at in range(0x7C0, 0x840, 8):  # what returns find before anything was pushed
         to = state.rip + rng.choice(made.starts)
         state.write(places.stack + at, to.to_bytes(8, "little") if mode == 64 else to.to_bytes(4, "little") * 2)
