@@ -85,6 +85,6 @@ class InstructionExecutor:
         assert self.tier is not None
         formed = Former(self.tier, head, int(engine.state["pc"]), SMALL).form()
         bits, blocks = formed.request()
-        code, linked = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
-        self.tier._install(formed, code, linked)
+        code = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
+        self.tier._install(formed, code)
         self.tier.arena.used = self.tier.pool_used = 0

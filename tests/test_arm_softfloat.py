@@ -22,18 +22,21 @@ MODES = [
 def helpers() -> dict[str, Callable[..., int]]:
     """The compiled helpers, each called with a CPU block of its own kind (``block``)."""
     import frontends.arm.softconvert as soft  # noqa: F401
-    from jitrr.engine.codegen import Linker, compile_ir
+    from jitrr.engine.codegen import compile_ir
     from jitrr.engine.lower import to_ir
+    from jitrr.engine.memory import CodeArena
     from jitrr.engine.native import FUNCTIONS, HELPERS, arity
+    from jitrr.engine.object_file import link
 
     mine = {s: f for s, f in FUNCTIONS.items() if f.__module__.startswith("frontends.arm.soft")}
     texts = [text for item in mine.items() for text in to_ir(*item)]
     names = [name for name in HELPERS if name in mine]
-    linker = Linker()
-    addresses = linker.load(compile_ir("\n".join(dict.fromkeys(texts)), keep=names), names)
-    made: dict[str, Any] = {"linker": linker}
+    code, offsets = link(compile_ir("\n".join(dict.fromkeys(texts)), keep=names))
+    arena = CodeArena(len(code))
+    base = arena.add(code) or 0
+    made: dict[str, Any] = {"arena": arena}
     for name in names:
-        made[name] = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arity(HELPERS[name]))(addresses[name])
+        made[name] = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arity(HELPERS[name]))(base + offsets[name])
     return made
 
 

@@ -192,15 +192,18 @@ def test_whatever_the_host_program_has_set_up(interpreter: ArmExecutor) -> None:
     """A host library may have switched to flushing denormals or another rounding mode."""
     import llvmlite.binding as llvm
 
-    from jitrr.engine.codegen import Linker, compile_ir
+    from jitrr.engine.codegen import compile_ir
+    from jitrr.engine.memory import CodeArena
+    from jitrr.engine.object_file import link
 
     llvm.initialize_native_target()
     text = (
         "declare void @llvm.x86.sse.ldmxcsr(ptr)\n"
         "define void @set_mxcsr(ptr %p) { call void @llvm.x86.sse.ldmxcsr(ptr %p)\n ret void }"
     )
-    linker = Linker()
-    address = linker.load(compile_ir(text), ["set_mxcsr"])["set_mxcsr"]
+    code, _ = link(compile_ir(text))
+    arena = CodeArena(len(code))
+    address = arena.add(code) or 0
     set_mxcsr = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint32))(address)
     one, third = 0x3F800000, 0x40400000
     denormal = 0x00400000

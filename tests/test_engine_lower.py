@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from jitrr.engine import native
-from jitrr.engine.codegen import Linker, compile_ir
+from jitrr.engine.codegen import compile_ir
 from jitrr.engine.lower import to_ir
+from jitrr.engine.memory import CodeArena
 from jitrr.engine.native import Function, ld16, lds8, lsr, st32, ult, umulh
+from jitrr.engine.object_file import link
 
 EDGES = (0, 1, 2, 3, 7, 63, -1, -2, -64, 255, 1 << 31, -(1 << 31), (1 << 63) - 1, -(1 << 63))
 TABLE = np.array([5, -3, 1 << 40, 7], np.int64)
@@ -86,10 +88,11 @@ def compiled(**functions: Callable[..., Any]) -> Callable[..., int]:
     """The last of the functions, natively."""
     pieces = [piece for item in functions.items() for piece in to_ir(*item)]
     name, function = list(functions.items())[-1]
-    linker = Linker()
-    address = linker.load(compile_ir("\n".join(dict.fromkeys(pieces)), keep=[name]), [name])[name]
+    code, symbols = link(compile_ir("\n".join(dict.fromkeys(pieces)), keep=[name]))
+    arena = CodeArena(len(code))
+    address = (arena.add(code) or 0) + symbols[name]
     call = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * function.__code__.co_argcount)(address)
-    call.linker = linker  # type: ignore[attr-defined]  # its memory holds the code
+    call.arena = arena  # type: ignore[attr-defined]  # its memory holds the code
     return call
 
 

@@ -172,8 +172,8 @@ class SystemExecutor:
         head = engine.translate(pc, phys)
         formed = Former(self.tier, head, pc, SMALL).form()
         bits, blocks = formed.request()
-        code, linked = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
-        self.tier._install(formed, code, linked)
+        code = compile_region(engine.frontend, Region([Block(*b) for b in blocks], bits))
+        self.tier._install(formed, code)
         self.tier.arena.used = self.tier.pool_used = 0
 
     def _set(self, name: str, value: int) -> None:

@@ -9,6 +9,7 @@ from functools import cache
 
 import capstone
 
+import frontends.arm.table  # noqa: F401  (declares patterns and lifters)
 from frontends.arm import state as st
 from frontends.arm.agreement import agree
 from frontends.arm.flags import AL

@@ -8,6 +8,7 @@ from functools import cache
 import capstone
 from capstone import x86 as cx
 
+import frontends.x86.table  # noqa: F401  (declares the lifters)
 from frontends.x86 import state as st
 from frontends.x86.lift import LIFTERS, Insn, Undefined
 from jitrr.microops.table import UOp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,10 @@ import numpy as np
 from frontends.x86 import state as st
 from jitrr.engine.constants import MAX_INSTRUCTIONS, S_SHAPE
 from jitrr.microops.emit import Emit
-from jitrr.microops.table import UOp
+from jitrr.microops.table import Row, Rows, UOp
 
 
-class X86Frontend:
+class X86Frontend(Rows):
     """16, 32 and 64 bit x86; see jitrr.engine.frontend.Frontend."""
 
     name = "x86"
@@ -23,13 +24,14 @@ class X86Frontend:
     host_fp: str | None = "mxcsr"
 
     def __init__(self) -> None:
-        from frontends.x86.table import ROWS  # declares the rows and lifters
-
-        self.rows = ROWS
-        self.row_numbers = {row.name: row.number for row in ROWS}
-
         self.helper_names: list[str] = []
         self.helper_arity: dict[str, int] = {}
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        from frontends.x86.table import ROWS  # declares the rows and lifters
+
+        return ROWS
 
     def declare_helpers(self) -> None:
         """Import numba and declare all helpers."""

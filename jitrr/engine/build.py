@@ -18,13 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitrr.engine import cache
+from jitrr.engine.memory import CodeArena
 from jitrr.engine.messages import message, read_message
-
-if TYPE_CHECKING:
-    from jitrr.engine.codegen import Linker
+from jitrr.engine.object_file import ALIGNMENT, link
+from jitrr.microops.table import Outline
 
 MAX_WORKERS = 4
 #: Beside the installed native code when it could not be built: a line that says why.
@@ -43,7 +43,9 @@ class _Native:
     addresses: dict[str, int]
     #: Helpers in the order of their numbers, with how many arguments they take.
     helpers: dict[str, int]
-    linker: Linker
+    #: The table that the handlers were made from.
+    outlines: list[Outline]
+    arena: CodeArena
 
 
 _loaded: dict[str, _Native] = {}
@@ -59,21 +61,18 @@ def load_native(frontend: Any, notify: Callable[[str], None] = tell) -> dict[str
         native = _loaded[frontend.name] = _load(_cached_or_built(frontend.name, notify))
     frontend.helper_names = list(native.helpers)
     frontend.helper_arity = native.helpers
-    frontend.linker = native.linker
+    frontend.outlines = native.outlines
     return native.addresses
 
 
 def _load(packed: bytes) -> _Native:
-    from jitrr.engine.codegen import Linker
-
     (size,) = struct.unpack_from("<I", packed)
-    meta = json.loads(packed[4 : 4 + size])
-    at = 4 + size
-    native = _Native({}, meta["helpers"], Linker())
-    for length, symbols in meta["objects"]:
-        native.addresses.update(native.linker.load(packed[at : at + length], symbols))
-        at += length
-    return native
+    meta, code = json.loads(packed[4 : 4 + size]), packed[4 + size :]
+    arena = CodeArena(len(code))
+    base = arena.add(code)
+    assert base is not None
+    addresses = {name: base + offset for name, offset in meta["symbols"].items()}
+    return _Native(addresses, meta["helpers"], [Outline(*row) for row in meta["rows"]], arena)
 
 
 def _cached_or_built(frontend: str, notify: Callable[[str], None]) -> bytes:
@@ -113,16 +112,27 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def build(frontend: str) -> bytes:
-    """Compile everything: {helpers: arity}, objects with their symbols. Raises RuntimeError when that fails."""
+    """Compile everything: the table's outlines, helpers with their numbers of arguments, where everything is in the
+    code; behind it the code. Raises RuntimeError when that fails."""
     count = min(len(os.sched_getaffinity(0)), MAX_WORKERS)
     with _workers(frontend, count) as ask:
         asked = ask("helpers")
         handlers = [ask("interpret", number) for number in range(ask("parts").result())]
-        helpers, *linked = asked.result()
-        objects = [linked, *(part.result() for part in handlers)]
-    meta = {"helpers": helpers, "objects": [[len(data), symbols] for data, symbols in objects]}
-    head = json.dumps(meta).encode()
-    return struct.pack("<I", len(head)) + head + b"".join(data for data, _ in objects)
+        rows = ask("rows").result()
+        helpers, image = asked.result()
+        code, symbols = _joined([image, *(part.result() for part in handlers)])
+    head = json.dumps({"rows": rows, "helpers": helpers, "symbols": symbols}).encode()
+    return struct.pack("<I", len(head)) + head + code
+
+
+def _joined(images: list[bytes]) -> tuple[bytes, dict[str, int]]:
+    """The code of objects, one behind the other, and the offsets of their symbols."""
+    code, symbols = b"", {}
+    for part, names in map(link, images):
+        code += bytes(-len(code) % ALIGNMENT)
+        symbols |= {name: len(code) + offset for name, offset in names.items()}
+        code += part
+    return code, symbols
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from jitrr.engine.frontends import load_frontend
 from jitrr.engine.interp import Part, generate
 from jitrr.engine.messages import message, read_message
 from jitrr.engine.native import FUNCTIONS, HELPERS, arity
+from jitrr.microops.table import Outline
 
 
 class Builder:
@@ -35,19 +36,23 @@ class Builder:
     def _parts(self) -> list[Part]:
         return generate(self.frontend, self.indexes)
 
-    def helpers(self) -> tuple[dict[str, int], bytes, list[str]]:
-        """Arguments of each helper; object and symbols of all of them."""
+    def rows(self) -> list[Outline]:
+        """What starts need to know of the table, by number."""
+        return [row.outline for row in self.frontend.rows]
+
+    def helpers(self) -> tuple[dict[str, int], bytes]:
+        """Arguments of each helper, and the object of all of them."""
         from jitrr.engine.lower import to_ir  # numba, which takes long to import, for one of the processes only
 
         pieces = [piece for symbol, function in FUNCTIONS.items() for piece in to_ir(symbol, function)]
         names = list(HELPERS)
         image = compile_ir("\n".join(dict.fromkeys(pieces)), keep=names)
-        return {name: arity(function) for name, function in HELPERS.items()}, image, names
+        return {name: arity(function) for name, function in HELPERS.items()}, image
 
-    def interpret(self, number: int) -> tuple[bytes, list[str]]:
-        """Object and symbols of a part of the interpreter."""
+    def interpret(self, number: int) -> bytes:
+        """The object of a part of the interpreter."""
         part = self._parts[number]
-        return compile_ir(part.text, passes=part.passes, keep=part.symbols), part.symbols
+        return compile_ir(part.text, passes=part.passes, keep=part.symbols)
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import xxhash
 
+from jitrr.engine.host import host_key
+
 LIMIT = 512 << 20
 _DIGEST = 16
 #: Entries that are part of the installed program.
@@ -33,21 +35,22 @@ def cache_dir() -> Path:
 @cache
 def source_key(arch: str) -> bytes:
     """Hash of the sources that decide what generated code for an architecture means."""
-    root = Path(__file__).resolve().parents[2]
+    root = str(Path(__file__).resolve().parents[2])
     state = xxhash.xxh3_128()
     for folder in ("jitrr/engine", "jitrr/microops", f"frontends/{arch}"):
-        for path in sorted((root / folder).rglob("*.py")):
-            state.update(str(path.relative_to(root)).encode())
-            state.update(path.read_bytes())
+        for top, folders, files in os.walk(f"{root}/{folder}"):
+            folders.sort()
+            for path in (f"{top}/{name}" for name in sorted(files) if name.endswith(".py")):
+                state.update(path[len(root) :].encode())
+                with open(path, "rb", buffering=0) as file:
+                    state.update(file.read())
     return state.digest()
 
 
 @cache
 def _version(arch: str) -> bytes:
     """What every entry of an architecture depends on."""
-    from jitrr.engine.codegen import host_key
-
-    return source_key(arch) + host_key().encode()
+    return source_key(arch) + host_key()
 
 
 def key(kind: str, arch: str, *parts: bytes | str) -> str:

@@ -1,4 +1,4 @@
-"""LLVM: IR text to object bytes, object bytes to addresses."""
+"""LLVM: IR text to object bytes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ def target_machine(opt: int = 2) -> Any:
     return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(), features="", opt=opt, reloc="pic", codemodel="small", jit=True
     )
-
-
-def host_key() -> str:
-    """What object code depends on besides its IR."""
-    return f"llvmlite {llvm.llvm_version_info} {llvm.get_host_cpu_name()}"
 
 
 #: LLVM's passes over each function. The standard pipelines take twice as long for code of the same size
@@ -60,21 +55,3 @@ def compile_region_ir(text: str, opt: int = 1) -> bytes:
     """Object bytes of a region: few passes, because it is compiled while the guest waits for it. ``opt``: the code
     generator's level (0: a third of the time of 1, for code of more than twice the size)."""
     return compile_ir(text, passes=_REGION_PASSES, opt=opt)
-
-
-class Linker:
-    """Loads objects into this process; each is a library of its own, kept alive by this object."""
-
-    def __init__(self) -> None:
-        target_machine()
-        self._jit = llvm.create_lljit_compiler(target_machine())
-        self._libraries: list[Any] = []
-
-    def load(self, image: bytes, symbols: list[str]) -> dict[str, int]:
-        """Link an object; addresses of ``symbols``."""
-        library = llvm.JITLibraryBuilder().add_object_img(image)
-        for name in symbols:
-            library = library.export_symbol(name)
-        tracker = library.link(self._jit, f"lib{len(self._libraries)}")
-        self._libraries.append(tracker)
-        return {name: tracker[name] for name in symbols}

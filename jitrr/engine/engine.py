@@ -93,10 +93,10 @@ class Engine:
 
     def _allocate(self, ram_size: int) -> None:
         pages = ram_size >> 12
-        handlers = self.new_memory(8 * len(self.frontend.rows))
+        handlers = self.new_memory(8 * len(self.frontend.outlines))
         table = np.frombuffer(handlers.map, np.uint64)
-        for row in self.frontend.rows:
-            table[row.number] = self.native[f"op_{row.name}"]
+        for number, row in enumerate(self.frontend.outlines):
+            table[number] = self.native[f"op_{row.name}"]
         self.arena = self.new_memory(ARENA_BYTES)
         self.cells = np.frombuffer(self.arena.map, CELL)
         self.templates = Templates(self)

@@ -8,7 +8,7 @@ import numpy as np
 
 from jitrr.engine.layout import Layout
 from jitrr.microops.emit import Emit
-from jitrr.microops.table import Row, UOp
+from jitrr.microops.table import Outline, Row, UOp
 
 if TYPE_CHECKING:
     from jitrr.engine.engine import Engine
@@ -21,8 +21,9 @@ class Frontend(Protocol):
     layout: Layout
     helper_names: list[str]
     helper_arity: dict[str, int]
-    #: The table, by number, and the numbers by name.
+    #: The table, by number, what is to be known of it without its bodies, and the numbers by name.
     rows: list[Row]
+    outlines: list[Outline]
     row_numbers: dict[str, int]
     #: CPU block offsets that mean nothing between instructions.
     temporaries: range

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 from contextlib import suppress
 
 import numpy as np
+
+from jitrr.engine.object_file import ALIGNMENT
 
 #: Bytes of a huge page. Generated code walks over guest RAM, cells and regions in no order, so that a quarter of the
 #: time of a system call was the host's own page walks (docs/performance.md).
@@ -39,3 +42,21 @@ class Memory:
             file.seek(self.address >> 9)
             entries = np.frombuffer(file.read(self.size >> 9), np.uint64)
         return np.flatnonzero(entries >> np.uint64(62))
+
+
+class CodeArena:
+    """Executable memory for code that can be anywhere."""
+
+    def __init__(self, size: int) -> None:
+        self.map = anonymous(size, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
+        self.used = 0
+
+    def add(self, code: bytes) -> int | None:
+        """Address of a copy of ``code``, or None when full."""
+        at = -(-self.used // ALIGNMENT) * ALIGNMENT
+        if at + len(code) > len(self.map):
+            return None
+        self.map[at : at + len(code)] = code
+        self.used = at + len(code)
+        return self.base + at

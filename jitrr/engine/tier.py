@@ -7,8 +7,6 @@ depends on when.
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 import os
 import select
 from collections import Counter, defaultdict
@@ -21,7 +19,7 @@ import xxhash
 from jitrr.engine import cache
 from jitrr.engine.cells import CELL_SIZE
 from jitrr.engine.former import LARGE, SMALL, Body, Formed, Former
-from jitrr.engine.memory import anonymous
+from jitrr.engine.memory import CodeArena
 from jitrr.engine.traces import Trace
 from jitrr.engine.workers import Worker
 
@@ -45,24 +43,6 @@ WIDE, TRACE_PAUSE, LONGEST_PAUSE, MANY = 8, 30, 1000, 100
 LOOK = 100
 
 
-class CodeArena:
-    """Executable memory for plain code."""
-
-    def __init__(self) -> None:
-        self.map = anonymous(CODE_BYTES, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
-        self.used = 0
-
-    def add(self, code: bytes) -> int | None:
-        """Address of a copy of ``code``, or None when full."""
-        at = -(-self.used // 64) * 64
-        if at + len(code) > CODE_BYTES:
-            return None
-        self.map[at : at + len(code)] = code
-        self.used = at + len(code)
-        return self.base + at
-
-
 class Tier:
     """Hot regions of one engine. A block is looked for in the disk cache after ``threshold`` executions and compiled
     after ``patience``; where the guest spends its time, larger regions are made of the same blocks. ``synchronous``:
@@ -70,7 +50,7 @@ class Tier:
 
     def __init__(self, engine: Any, threshold: int, patience: int, synchronous: bool = False):
         self.engine, self.threshold, self.patience, self.synchronous = engine, threshold, patience, synchronous
-        self.arena = CodeArena()
+        self.arena = CodeArena(CODE_BYTES)
         self.workers: list[Worker] = []
         self.waiting: dict[int, Formed] = {}
         self.queue: list[Formed] = []
@@ -114,13 +94,12 @@ class Tier:
         self.is_exit, self.is_branch, self.is_near, self.is_cold = (np.zeros(1 << 16, bool) for _ in range(4))
         #: From here up a row's constants may be addresses in the kernel: its upper half of 64 bits, upper GiB of 32.
         self.kernel_from = np.zeros(1 << 16, np.int64)
-        for row in engine.frontend.rows:
-            self.is_exit[row.number] = row.kind == "exit"
-            self.is_branch[row.number] = row.kind == "branch"
-            self.is_near[row.number] = row.number in self.near
-            self.is_cold[row.number] = row.cold
-            bits = next((s.bits for s in row.sources if s.field == "i" and row.kind != "exit"), 0)
-            self.kernel_from[row.number] = {64: -0x80000000, 32: KERNEL_32}.get(bits, 0)
+        for number, row in enumerate(engine.frontend.outlines):
+            self.is_exit[number] = row.kind == "exit"
+            self.is_branch[number] = row.kind == "branch"
+            self.is_near[number] = number in self.near
+            self.is_cold[number] = row.cold
+            self.kernel_from[number] = {64: -0x80000000, 32: KERNEL_32}.get(row.bits, 0)
 
     # -- between runs -------------------------------------------------------------------------------------------------
     def service(self) -> None:
@@ -169,8 +148,8 @@ class Tier:
             return
         select.select(self.workers, [], [], wait)
         for worker in list(self.workers):
-            for number, code, linked in worker.results():
-                self._arrived(number, code, linked)
+            for number, code, failure in worker.results():
+                self._arrived(number, code, failure)
             if worker.ended:  # killed from outside: the next hot block starts another
                 self.failures.append(worker.last_words())
                 worker.close()
@@ -236,7 +215,7 @@ class Tier:
             if limits == LARGE:
                 self.wanted[name] = head, pc
             return False
-        deltas, digests, linked, code = msgpack.unpackb(data)
+        deltas, digests, code = msgpack.unpackb(data)
         former = Former(self, head, pc, limits)
         heads = [former.find((pc + delta) & former.mask) for delta in deltas]
         if heads[0] != head or not all(heads):
@@ -244,7 +223,7 @@ class Tier:
         bodies = [self.body(h) for h in heads]
         if [b.digest for b in bodies] != digests:
             return False
-        self._install(Formed(head, pc, heads, deltas, bodies, [], former.bits, limits), code, linked)
+        self._install(Formed(head, pc, heads, deltas, bodies, [], former.bits, limits), code)
         return True
 
     def _look_around(self) -> None:
@@ -300,25 +279,25 @@ class Tier:
         name = self._name(formed.bodies[0], formed.head, formed.pc, formed.limits)
         return name, [b.digest for b in formed.bodies], self._opt, *formed.request()
 
-    def _arrived(self, number: int, code: bytes | None, linked: Any) -> None:
+    def _arrived(self, number: int, code: bytes | None, failure: str) -> None:
         formed = self.waiting.pop(number, None)
         if formed is None:
             return
         if code is None:
-            self.failures.append(str(linked))
+            self.failures.append(failure)
             return
         name = self._name(formed.bodies[0], formed.head, formed.pc, formed.limits)
         cache.added(name)
         self.stored.add(name)
-        self._install(formed, code, bool(linked))
+        self._install(formed, code)
 
-    def _install(self, formed: Formed, code: bytes, linked: bool) -> None:
+    def _install(self, formed: Formed, code: bytes) -> None:
         if any(self._is_stale(h) for h in formed.heads) or (formed.limits == SMALL and formed.head in self.large):
             return
         # Heads, the jump-cache key under which each is known to be mapped, entries until it is hot, literals.
         literals = (value & MASK64 for value in formed.literals)
         pool = [*formed.heads, *(0 for _ in formed.heads), 0, *literals]
-        address = self._link(code) if linked else self.arena.add(code)
+        address = self.arena.add(code)
         if address is None or self.pool_used + len(pool) > len(self.pool_words):
             self.full = True
             return
@@ -337,9 +316,6 @@ class Tier:
         for h in formed.heads:
             self.users[h].add(formed.head)
         self.engine.counters["regions"] += 1
-
-    def _link(self, image: bytes) -> int:
-        return self.engine.frontend.linker.load(image, ["region"])["region"]
 
     # -- invalidation -------------------------------------------------------------------------------------------------
     def forget(self, head: int) -> None:

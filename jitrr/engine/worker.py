@@ -1,9 +1,8 @@
 """The compile worker: a process of its own that turns regions into machine code, so that the guest keeps running.
 
 Reads length-prefixed pickles ``(number, name, digests, opt, pc_bits, blocks)`` from standard input (``opt``: as in
-codegen.compile_region_ir), keeps each region in the cache under its name, and writes ``(number, code, linked)``:
-``code`` is position-independent machine code, or with ``linked`` an object image to link, or None when it cannot be
-compiled. At the end of its input it goes on with what has been left in a file, in the background.
+codegen.compile_region_ir), keeps each region in the cache under its name, and writes ``(number, code, failure)``:
+``code`` is machine code that can be anywhere, or None when it cannot be compiled. At the end of its input it goes on with what has been left in a file, in the background.
 """
 
 from __future__ import annotations
@@ -23,35 +22,35 @@ import msgpack
 from jitrr.engine import cache
 from jitrr.engine.codegen import compile_region_ir
 from jitrr.engine.messages import message, read_message
-from jitrr.engine.object_file import plain_code
+from jitrr.engine.object_file import link
 from jitrr.engine.region_ir import Block, Region, generate
 
 #: Processor seconds for what has been left, at most.
 LEFT_SECONDS = 30
 
 
-def compile_region(frontend: Any, region: Region, opt: int = 1) -> tuple[bytes, bool]:
-    """(code, False), or (object image, True) when the code refers to constants of its own."""
-    text = generate(frontend, region, "region")
-    image = compile_region_ir(text, opt)
-    code = plain_code(image)
-    return (image, True) if code is None else (code, False)
+def compile_region(frontend: Any, region: Region, opt: int = 1) -> bytes:
+    """The region's code, which begins with its entry."""
+    code, symbols = link(compile_region_ir(generate(frontend, region, "region"), opt))
+    if symbols["region"]:
+        raise ValueError("the entry is not where a region begins")
+    return code
 
 
-def _compiled(frontend: Any, request: tuple[Any, ...]) -> tuple[bytes | None, Any]:
-    """A region's (code, linked), or None and the reason: what cannot be compiled stays with the interpreter."""
+def _compiled(frontend: Any, request: tuple[Any, ...]) -> tuple[bytes | None, str]:
+    """A region's code, or None and the reason: what cannot be compiled stays with the interpreter."""
     *_, opt, pc_bits, blocks = request
     try:
-        return compile_region(frontend, Region([Block(*b) for b in blocks], pc_bits), opt)
+        return compile_region(frontend, Region([Block(*b) for b in blocks], pc_bits), opt), ""
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
 
 
-def _keep(request: tuple[Any, ...], code: bytes | None, linked: Any) -> None:
+def _keep(request: tuple[Any, ...], code: bytes | None) -> None:
     """Store a region as Tier looks for it: deltas and digests of its blocks, then the code."""
     _, name, digests, *_, blocks = request
     if code is not None:
-        cache.store(name, msgpack.packb(([delta for *_, delta in blocks], digests, linked, code)))
+        cache.store(name, msgpack.packb(([delta for *_, delta in blocks], digests, code)))
 
 
 def _messages(file: IO[bytes]) -> Iterator[Any]:
@@ -89,11 +88,11 @@ def _finish(frontend: Any, requests: Iterable[Any]) -> None:
     for request in requests:
         if request[1] in there:
             continue
-        answer = _compiled(frontend, request)
+        code, _ = _compiled(frontend, request)
         now = cache.names("region")
         if not there <= now or not cache.cache_dir().is_dir():
             return
-        _keep(request, *answer)
+        _keep(request, code)
         there = now
 
 
@@ -106,10 +105,10 @@ def main() -> None:
     target = sys.stdout.buffer
     requests = _messages(sys.stdin.buffer)
     for request in requests:
-        code, linked = _compiled(frontend, request)
-        _keep(request, code, linked)
+        code, failure = _compiled(frontend, request)
+        _keep(request, code)
         try:
-            target.write(message((request[0], code, linked)))
+            target.write(message((request[0], code, failure)))
             target.flush()
         except BrokenPipeError:  # the machine has ended meanwhile
             break

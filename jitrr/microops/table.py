@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 Body = Callable[..., Any]
 
@@ -24,6 +25,16 @@ class Operand:
     pointer: bool = False
     #: A destination of 32 bits that leaves the upper half alone.
     exact: bool = False
+
+
+class Outline(NamedTuple):
+    """What is to be known of a row in order to run code that was made from it: no body."""
+
+    name: str
+    kind: str
+    cold: bool
+    #: Width of its immediate if that may be an address or a number, else 0.
+    bits: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,32 @@ class Row:
     number: int = -1
     #: Of every architecture's table.
     neutral: bool = False
+
+    @property
+    def outline(self) -> Outline:
+        """See Outline."""
+        bits = next((source.bits for source in self.sources if source.field == "i" and self.kind != "exit"), 0)
+        return Outline(self.name, self.kind, self.cold, bits)
+
+
+class Rows:
+    """The table of one architecture, for its front end. Native code brings the outlines with it (``outlines`` is set by
+    jitrr.engine.build), so that the table itself is imported only where code is made."""
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The rows by number."""
+        raise NotImplementedError
+
+    @cached_property
+    def outlines(self) -> list[Outline]:
+        """Of each row, by number."""
+        return [row.outline for row in self.rows]
+
+    @cached_property
+    def row_numbers(self) -> dict[str, int]:
+        """The numbers by name."""
+        return {row.name: number for number, row in enumerate(self.outlines)}
 
 
 #: Every row declared in this process, by name.

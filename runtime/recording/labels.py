@@ -10,7 +10,6 @@ from typing import Any
 
 import xxhash
 
-from runtime.guests.store import default_directory
 from runtime.recording.errors import RecordingError
 from runtime.recording.files import read_json, write_json
 
@@ -24,6 +23,8 @@ class Labels:
     the recording that this one is a branch of."""
 
     def __init__(self, path: Path, identity: Any, inherited: dict[str, int] | None = None, packed: bool = False):
+        from runtime.guests.store import default_directory  # late: guests and where they are fetched from come with it
+
         self._inside, self._inherited, self._packed = path / LABELS, inherited or {}, packed
         self._beside = (
             default_directory().parent / "labels" / f"{xxhash.xxh3_128_hexdigest(repr(identity).encode())}.json"
