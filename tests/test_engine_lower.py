@@ -174,3 +174,41 @@ def raising(a):
 def test_what_helpers_cannot_have_is_refused_with_its_name(function: Callable[..., int], reason: str) -> None:
     with pytest.raises(TypeError, match=f"^the_helper: .*{reason}"):
         to_ir("the_helper", function)
+
+
+def test_code_with_constants_of_its_own_can_be_anywhere() -> None:
+    text = """@table = private unnamed_addr constant [4 x i64] [i64 5, i64 -3, i64 9, i64 7], align 32
+    define i64 @pick(i64 %n) nounwind {
+      %at = getelementptr [4 x i64], ptr @table, i64 0, i64 %n
+      %value = load i64, ptr %at
+      ret i64 %value
+    }"""
+    code, symbols = link(compile_ir(text, keep=["pick"]))
+    arena = CodeArena(4 * len(code) + 4096)
+    places = [(arena.add(code) or 0) + symbols["pick"] for _ in range(3)]
+    assert len(set(places)) == 3
+    for place in places:
+        pick = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(place)
+        assert [pick(n) for n in range(4)] == [5, -3, 9, 7]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "declare i64 @elsewhere(i64) nounwind\n"
+            "define i64 @f(i64 %n) nounwind { %r = call i64 @elsewhere(i64 %n)\n ret i64 %r }",
+            "relocation 4 .* to section 0$",  # by R_X86_64_PLT32, nowhere
+        ),
+        ("@kept = global i64 0\ndefine i64 @f(i64 %n) nounwind { store i64 %n, ptr @kept\n ret i64 %n }", "kind 0x8,"),
+        (
+            "@table = private constant [1 x ptr] [ptr @f]\ndefine ptr @f(i64 %n) nounwind {"
+            " %p = getelementptr ptr, ptr @table, i64 %n\n %r = load ptr, ptr %p\n ret ptr %r }",
+            "relocation 1 ",  # R_X86_64_64
+        ),
+    ],
+    ids=["calls outside", "variables", "addresses"],
+)
+def test_code_that_cannot_be_anywhere_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        link(compile_ir(text))

@@ -127,7 +127,7 @@ def build(frontend: str) -> bytes:
 
 def _joined(images: list[bytes]) -> tuple[bytes, dict[str, int]]:
     """The code of objects, one behind the other, and the offsets of their symbols."""
-    code, symbols = b"", {}
+    code, symbols = b"", dict[str, int]()
     for part, names in map(link, images):
         code += bytes(-len(code) % ALIGNMENT)
         symbols |= {name: len(code) + offset for name, offset in names.items()}

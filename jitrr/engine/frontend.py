@@ -21,16 +21,24 @@ class Frontend(Protocol):
     layout: Layout
     helper_names: list[str]
     helper_arity: dict[str, int]
-    #: The table, by number, what is to be known of it without its bodies, and the numbers by name.
-    rows: list[Row]
-    outlines: list[Outline]
-    row_numbers: dict[str, int]
     #: CPU block offsets that mean nothing between instructions.
     temporaries: range
     #: Width of linear addresses, 64 or 32: what a micro-op gives as an address has no bits above.
     linear_bits: int
     #: The field whose value is in the host's MXCSR while guest code runs, or None: the host program's stays.
     host_fp: str | None
+
+    @property
+    def rows(self) -> list[Row]:
+        """The table, by number."""
+
+    @property
+    def outlines(self) -> list[Outline]:
+        """What is to be known of the table without its bodies."""
+
+    @property
+    def row_numbers(self) -> dict[str, int]:
+        """The numbers by name."""
 
     def declare_helpers(self) -> None:
         """Import and declare the numba helpers (only when they must be compiled)."""

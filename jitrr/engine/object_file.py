@@ -21,12 +21,12 @@ def link(image: bytes) -> tuple[bytes, dict[str, int]]:
     code, places = _lay_out(image, sections)
     symbols = next(section for section in sections if section[1] == _SHT_SYMTAB)
     table = list(_SYMBOL.iter_unpack(image[symbols[4] : symbols[4] + symbols[5]]))
-    for _, kind, _, _, at, length, _, target, _, _ in sections:
-        if kind == _SHT_RELA and target in places:
+    for _, sort, _, _, at, length, _, target, _, _ in sections:
+        if sort == _SHT_RELA and target in places:
             for offset, what, addend in _RELOCATION.iter_unpack(image[at : at + length]):
                 _, _, _, section, value, _ = table[what >> 32]
-                if what & 0xFFFFFFFF not in (_PC32, _PLT32) or section not in places:
-                    raise ValueError(f"relocation {what:#x} at {offset:#x} of section {target}")
+                if (kind := what & 0xFFFFFFFF) not in (_PC32, _PLT32) or section not in places:
+                    raise ValueError(f"relocation {kind} at {offset:#x}, to section {section}")
                 here = places[target] + offset
                 struct.pack_into("<i", code, here, places[section] + value + addend - here)
     names = image[sections[symbols[6]][4] :]

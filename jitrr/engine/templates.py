@@ -16,7 +16,6 @@ BYTES = 32 << 20
 TABLE = 1 << 18
 #: An entry on disk: key low, key high, first cell, cell count | ends << 16.
 ENTRY = np.dtype([("low", "i8"), ("high", "i8"), ("first", "i8"), ("info", "i8")])
-_SAVED_FROM = 100  # new templates that are worth writing the file again
 
 
 def signed(value: int) -> int:
@@ -79,8 +78,9 @@ class Templates:
         self.saved = count
 
     def save(self) -> None:
-        """Write the store if this run has added to it."""
-        if len(self.entries) < self.saved + _SAVED_FROM:
+        """Write the store if this run has added to it: lifting a single one again would cost the next start more, with
+        the import of Capstone and of the table."""
+        if len(self.entries) == self.saved:
             return
         entries = np.array(self.entries, ENTRY)
         head = struct.pack("<QQ", len(entries), self.used)

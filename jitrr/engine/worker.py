@@ -2,7 +2,8 @@
 
 Reads length-prefixed pickles ``(number, name, digests, opt, pc_bits, blocks)`` from standard input (``opt``: as in
 codegen.compile_region_ir), keeps each region in the cache under its name, and writes ``(number, code, failure)``:
-``code`` is machine code that can be anywhere, or None when it cannot be compiled. At the end of its input it goes on with what has been left in a file, in the background.
+``code`` is machine code that can be anywhere, or None when it cannot be compiled. At the end of its input it goes on
+with what has been left in a file, in the background.
 """
 
 from __future__ import annotations
