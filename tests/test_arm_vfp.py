@@ -199,7 +199,7 @@ def test_whatever_the_host_program_has_set_up(interpreter: ArmExecutor) -> None:
     llvm.initialize_native_target()
     text = (
         "declare void @llvm.x86.sse.ldmxcsr(ptr)\n"
-        "define void @set_mxcsr(ptr %p) { call void @llvm.x86.sse.ldmxcsr(ptr %p)\n ret void }"
+        "define void @set_mxcsr(ptr %p) nounwind { call void @llvm.x86.sse.ldmxcsr(ptr %p)\n ret void }"
     )
     code, _ = link(compile_ir(text))
     arena = CodeArena(len(code))
