@@ -22,6 +22,8 @@ from runtime.guests import FetchedGuest, debian, fetch
 
 MB = 1e6
 GUEST_RAM = 256 << 20
+#: To QEMU's recording, cold and warm; a replay to our recording: at most.
+FLOORS = {"x86_64": (3.0, 1.5, 1.1), "i386": (1.5, 1.0, 1.05), "arm": (1.5, 1.0, 1.05)}
 
 
 def record(guest: FetchedGuest, output: Path, cache: Path) -> Run:
@@ -52,13 +54,16 @@ def rows(guest: FetchedGuest, repeat: int, seeks: int, scratch: Path) -> Iterato
     cold, cache = fastest(cold_runs, debian.INIT_STARTED), scratch / "cache0"
     warm_runs = [(record(guest, scratch / f"w{n}.jrr", cache), scratch / f"w{n}.jrr") for n in range(max(2, repeat))]
     warm, recording = min(warm_runs, key=lambda each: each[0].marks[debian.INIT_STARTED])
-    for name, each, floor in (("cold", cold, 3.0), ("warm", warm, 1.5)):
+    *floors, replay_floor = FLOORS[guest.record_args[1]]
+    for name, each, floor in zip(("cold", "warm"), (cold, warm), floors, strict=True):
         seconds = each.marks[debian.INIT_STARTED]
         yield f"jitrr record, {name} caches: seconds to init", seconds, ""
         yield f"... to QEMU's recording, {name}", seconds / baseline, f"at most {floor}"
-    replay = run(jitrr("verify", str(recording)), [], environment={"JITRR_CACHE_DIR": str(cache)})
+    command = jitrr("verify", str(recording))
+    replays = [run(command, [], environment={"JITRR_CACHE_DIR": str(cache)}) for _ in warm_runs]
+    replay = min(replays, key=lambda each: each.seconds)
     yield "jitrr verify: seconds", replay.seconds, ""
-    yield "... to jitrr's recording, whole run", replay.seconds / warm.seconds, "at most 1.1"
+    yield "... to jitrr's recording, whole run", replay.seconds / warm.seconds, f"at most {replay_floor}"
 
     info = json.loads(run(jitrr("info", str(recording), "--json"), []).console)
     yield "log, KB", info["bytes_log"] / 1e3, "at most 200"
@@ -68,8 +73,8 @@ def rows(guest: FetchedGuest, repeat: int, seeks: int, scratch: Path) -> Iterato
     yield "peak memory beyond guest RAM, MB", peak / MB, "at most 700"
     yield "translation cache, MB", size_of(cache) / MB, ""
     times = seek_times(recording, cache, seeks)
-    yield "jitrr replay --seek, median: seconds", times[len(times) // 2], ""
-    yield "jitrr replay --seek, 95th percentile: seconds", times[-(-len(times) * 95 // 100) - 1], "at most 5"
+    yield "jitrr replay --seek, median: seconds", times[len(times) // 2], "at most 0.7"
+    yield "jitrr replay --seek, 95th percentile: seconds", times[-(-len(times) * 95 // 100) - 1], "at most 2"
     yield "jitrr --help: seconds", min(run(jitrr("--help"), []).seconds for _ in range(5)), "at most 0.3"
 
 
