@@ -64,8 +64,6 @@ def test_segments_cover_the_way_from_the_last_to_the_first() -> None:
         assert parts[0][1] == end and parts[-1][0] == begin
         assert all(later[0] == earlier[1] for later, earlier in pairwise(parts))
         assert all(cut in {begin, end, *places} for part in parts for cut in part)
-        inside = [place for place in places if begin < place < end]
-        assert len(inside) < 12 or len(parts) < 3 * len(inside) // 4
     assert search.segments([3, 5], 7, 7) == []
 
 
@@ -75,6 +73,32 @@ def test_only_what_may_have_a_hit_is_searched() -> None:
     assert found[0] == (90, 95)
     covered = {icount for begin, end in found for icount in range(begin, end)}
     assert covered == set(range(5, 95)) - set(range(30, 40)) - set(range(50, 60)) - {79}
+
+
+def test_each_searches_runs_forward_and_an_idle_one_takes_half_of_what_another_has() -> None:
+    parts = search.segments([*range(10, 400, 10)], 0, 400)
+    shares = search.Shares(parts)
+    taken: dict[str, list[int]] = {"a": [], "b": []}
+    for who in ["a", *["b", "b", "a"] * 9, *"b" * len(parts)]:
+        number = shares.take(who, len(parts))
+        if number is not None:
+            taken[who].append(number)
+    assert sorted(taken["a"] + taken["b"]) == list(range(len(parts)))
+    assert taken["a"][0] == 0 and taken["b"][:3] == [3, 2, 1]
+    for numbers in taken.values():  # few begin elsewhere than where the one before ended
+        assert sum(later != earlier - 1 for earlier, later in pairwise(numbers)) <= 5
+
+
+def test_segments_behind_a_hit_are_nobodys_and_those_of_a_lost_helper_are_searched_again() -> None:
+    parts = search.segments([*range(10, 200, 10)], 0, 200)
+    shares = search.Shares(parts)
+    assert shares.take("a", len(parts)) == 0
+    assert shares.take("b", len(parts), begins={180}) == 1
+    assert shares.take("c", len(parts), begins={5}) is None
+    shares.give_back("b", 1)
+    left = [shares.take("a", 10) for _ in range(12)]
+    assert sorted(number for number in left if number is not None) == [*range(1, 10)]
+    assert left[-3:] == [None] * 3
 
 
 def pcs(travel: Travel, icounts: list[int]) -> list[int]:

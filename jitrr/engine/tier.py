@@ -39,6 +39,8 @@ TURN = 12
 #: least: three times as many while the worker is behind, doubled by each trace that shows nothing new. Where MANY are
 #: entered, the guest must be doing something else now: only the least.
 WIDE, TRACE_PAUSE, LONGEST_PAUSE, MANY = 8, 30, 1000, 100
+#: Times as many executions as otherwise, before a block is compiled while the tier is sparing.
+SPARING = 512
 #: Services from one look at what other processes have added to the cache to the next.
 LOOK = 100
 
@@ -72,6 +74,9 @@ class Tier:
         #: What the guest does now, while a trace is made.
         self.trace: Trace | None = None
         self._pause, self._next_pause = 0, TRACE_PAUSE
+        #: See :meth:`spare`; heads that were left to the interpreter for it.
+        self.sparing = False
+        self._spared: set[int] = set()
         self.number = 0
         self.pools = engine.new_memory(8 << 20)
         self.pool_words = np.frombuffer(self.pools.map, np.uint64)
@@ -129,6 +134,11 @@ class Tier:
         while self.queue or self.later or self.waiting:
             self._feed()
             self._collect(1.0)
+
+    def spare(self, on: bool) -> None:
+        """Whether the processors have better to do than compiling: what is not in the cache is left to the interpreter,
+        except what it runs all the time, and no traces are made."""
+        self.sparing = on and not self.synchronous
 
     def close(self) -> None:
         """End the workers. Large regions of traces come late and are what makes the next run faster: if there are any
@@ -190,6 +200,10 @@ class Tier:
             return
         if self._put_cached(head, pc, LARGE) or self._put_cached(head, pc, SMALL):
             return
+        if self.sparing and head not in self._spared:
+            self._spared.add(head)
+            self._cell(head)["imm"] = SPARING * self.patience
+            return
         self._ask_for(Former(self, head, pc, SMALL).form(), self.queue)
         if len(self.queue) > MOST_WAITING and not self.synchronous:
             dropped = self.queue.pop(0)
@@ -204,7 +218,7 @@ class Tier:
         if self.samples[head] != SAMPLES or self._is_stale(head):
             return
         former = Former(self, head, pc, LARGE)
-        if former.find(pc) == head and not self._put_cached(head, pc, LARGE):
+        if former.find(pc) == head and not self._put_cached(head, pc, LARGE) and not self.sparing:
             self._ask_for(former.form(), self.queue)
 
     def _put_cached(self, head: int, pc: int, limits: tuple[int, int]) -> bool:
@@ -263,6 +277,8 @@ class Tier:
     def _feed(self) -> None:
         """Give the workers something to do: what was asked for last, for it is what the guest does now."""
         while (self.queue or self.later) and (self.synchronous or len(self.waiting) < AHEAD):
+            if self.sparing and not (self.queue and self.queue[-1].head in self._spared):
+                return
             turn = self.later and (not self.queue or self.number % TURN == 0)
             formed = (self.later if turn else self.queue).pop()
             if any(self._is_stale(h) for h in formed.heads):
@@ -321,6 +337,7 @@ class Tier:
     def forget(self, head: int) -> None:
         """A block is stale: so are the regions it is part of."""
         self.asked.discard(head)
+        self._spared.discard(head)
         self.bodies.pop(head, None)
         self.samples.pop(head, None)
         for entry in self.users.pop(head, ()):
@@ -342,6 +359,7 @@ class Tier:
         self.dropped.clear()
         self.bodies.clear()
         self.asked.clear()
+        self._spared.clear()
         self.wanted.clear()
         self.samples.clear()
         self.entered.clear()
@@ -357,7 +375,7 @@ class Tier:
         if self.trace is not None and self.trace.done:
             self._traced(self.trace)
             self.trace = None
-        elif self.trace is None and len(self.entered) >= WIDE:
+        elif self.trace is None and len(self.entered) >= WIDE and not self.sparing:
             passed = self._pause <= (-2 * TRACE_PAUSE if self.queue else 0)
             if passed or (len(self.entered) >= MANY and self._pause <= self._next_pause - TRACE_PAUSE):
                 self.trace = Trace(self)

@@ -1,6 +1,6 @@
-"""Searching backward on all processors: segments between checkpoints, from the last to the first, each replayed for its
-last hit by whoever is free. Besides the replay of the session itself there are worker processes, started for the first
-long search and kept.
+"""Searching backward on all processors: segments between checkpoints, each replayed for its last hit. Runs of segments
+are searched, those at the end first and each of them forward, by whoever is free. Besides the replay of the session
+itself there are worker processes, started for the first long search and kept.
 
 A segment's hit counts when no later segment has one; what is being searched before a hit is given up.
 """
@@ -27,25 +27,62 @@ if TYPE_CHECKING:
 MANY, LONG = 8, 2 << 30
 #: Processes at most, the session's own among them.
 MOST = 8
+#: How much longer each run of segments is than the one behind it.
+GROWTH = 3
 
 
-def segments(places: Sequence[int], begin: int, end: int, last: Callable[[int, int], int] = lambda _, end: end,
-             jobs: int = 1) -> list[tuple[int, int]]:  # fmt: skip
-    """``begin`` to ``end`` cut at some of ``places`` (ascending), the last first. From one place to the next only what
-    is before ``last(place, next)`` has to be searched. They get longer toward the first, and shorter again where
-    ``jobs`` processes are to be done at the same time."""
+def segments(
+    places: Sequence[int], begin: int, end: int, last: Callable[[int, int], int] = lambda _, end: end
+) -> list[tuple[int, int]]:
+    """``begin`` to ``end`` cut at ``places`` (ascending), the last first. From one place to the next only what is before
+    ``last(place, next)`` has to be searched."""
     cuts = [begin, *(at for at in places if begin < at < end), end]
-    pieces = [(at, behind) for at, to in pairwise(cuts) if at < to and at < (behind := last(at, to))]
-    found, size = [], 1
-    while pieces:
-        start, behind = pieces.pop()
-        for _ in range(min(size, len(pieces) // (2 * jobs) + 1) - 1):
-            if not pieces or pieces[-1][1] != start:
-                break
-            start, _ = pieces.pop()
-        found.append((start, behind))
-        size *= 2
-    return found
+    found = [(at, behind) for at, to in pairwise(cuts) if at < to and at < (behind := last(at, to))]
+    return found[::-1]
+
+
+class Shares:
+    """Who searches which of ``segments``, known by their numbers: runs of them, each searched forward, for a machine
+    that comes out of one has all that the next one needs. The runs get longer toward the first segment. Whoever has
+    nothing left takes the later half of what somebody else has before it."""
+
+    def __init__(self, segments: Sequence[tuple[int, int]]):
+        self._segments = segments
+        self._waiting: list[list[int]] = []  # nobody's, the next segment of each last
+        self._own: dict[object, list[int]] = {}
+        first, size = 0, 1
+        while first < len(segments):
+            self._waiting.append(list(range(first, min(first + size, len(segments)))))
+            first, size = first + size, size * GROWTH
+
+    def take(self, who: object, limit: int, begins: Container[int] | None = None) -> int | None:
+        """The next segment for ``who``, or None: a number below ``limit``, and unless it goes on with a run, one that
+        begins at one of ``begins``."""
+        for run in (*self._waiting, *self._own.values()):
+            run[:] = [number for number in run if number < limit]
+        run = self._own.get(who) or self._run(begins)
+        self._own[who] = run
+        return run.pop() if run else None
+
+    def give_back(self, who: object, number: int) -> None:
+        """Somebody else has to search this segment, and what ``who`` had before it."""
+        self._waiting.append([*self._own.pop(who, ()), number])
+        self._waiting.sort()
+
+    def _run(self, begins: Container[int] | None) -> list[int]:
+        for run in self._waiting:
+            if part := self._later(run, len(run), begins):
+                return part
+        longest = max(self._own.values(), key=len, default=[])
+        return self._later(longest, len(longest) // 2, begins)
+
+    def _later(self, run: list[int], most: int, begins: Container[int] | None) -> list[int]:
+        """Out of a run its later part of at most ``most`` segments."""
+        for size in range(most, 0, -1):
+            if begins is None or self._segments[run[size - 1]][0] in begins:
+                part, run[:] = run[:size], run[size:]
+                return part
+        return []
 
 
 class Worker:
@@ -120,7 +157,7 @@ class Search:
             return end if within and to == end else touched.last_use(at, to, uses)
 
         places = travel.replay.places()
-        parts = segments(places, begin, end, last, self._jobs)
+        parts = segments(places, begin, end, last)
         if within and not parts:
             parts = [(begin, end)]
         count = sum(any(at <= place < to for at, to in parts) for place in travel.recording.checkpoints.icounts)
@@ -135,7 +172,7 @@ class _Hunt:
 
     def __init__(self, travel: Travel, workers: list[Worker], parts: list[tuple[int, int]]):
         self._travel, self._workers, self._parts = travel, workers, parts
-        self._left = list(reversed(range(len(parts))))  # the next one last
+        self._shares = Shares(parts)
         #: Where workers can begin; the session has temporary checkpoints besides.
         self._shared = travel.replay.shared() if workers else set()
         self._done: dict[int, Hit | None] = {}
@@ -145,6 +182,9 @@ class _Hunt:
     def last_hit(self, first: Callable[[int, int], Hit | None]) -> Hit | None:
         """Search all parts, the first of them with ``first``."""
         asked, self._travel.interrupt = self._travel.interrupt, self._interrupt(self._travel.interrupt)
+        tier = self._travel.machine.engine.tier
+        if tier is not None and self._workers:
+            tier.spare(True)
         try:
             self._mine = self._next()
             self._exchange(0.0)
@@ -156,6 +196,8 @@ class _Hunt:
                 self._mine = self._next()
         finally:
             self._travel.interrupt = asked
+            if tier is not None:
+                tier.spare(False)
             for worker in self._workers:
                 worker.cancel()
         return next((self._done[part] for part in sorted(self._done) if self._done[part] is not None), None)
@@ -167,12 +209,9 @@ class _Hunt:
     def _decided(self) -> bool:
         return all(part in self._done for part in range(min(self._limit() + 1, len(self._parts))))
 
-    def _next(self, begins: Container[int] | None = None) -> int | None:
-        """The next part to be searched (that begins at one of ``begins``), or None."""
-        for at in reversed(range(len(self._left))):
-            if self._left[at] < self._limit() and (begins is None or self._parts[self._left[at]][0] in begins):
-                return self._left.pop(at)
-        return None
+    def _next(self) -> int | None:
+        """The part that is searched here next."""
+        return self._shares.take(self, self._limit())
 
     def _search(self, search: Callable[[int, int], Hit | None]) -> None:
         assert self._mine is not None
@@ -197,7 +236,9 @@ class _Hunt:
     def _exchange(self, seconds: float) -> None:
         """Take answers, give tasks."""
         for worker in self._workers:
-            if worker.task is None and (part := self._next(self._shared)) is not None:
+            if worker.task is not None:
+                continue
+            if (part := self._shares.take(worker, self._limit(), self._shared)) is not None:
                 worker.start(part, self._travel.points, self._parts[part])
         busy = [worker for worker in self._workers if worker.task is not None]
         for worker in select(busy, [], [], seconds)[0]:
@@ -220,4 +261,4 @@ class _Hunt:
         if kind == "hit":
             self._done[part] = value
         elif kind == "ended":
-            self._left.append(part)
+            self._shares.give_back(worker, part)

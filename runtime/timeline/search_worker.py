@@ -18,9 +18,6 @@ from runtime.recording.recording import Recording
 from runtime.timeline.travel import Travel
 from runtime.timeline.watch import Interrupted
 
-#: Times as many executions as elsewhere, before a block is compiled that is not in the cache: the processors are busy.
-PATIENCE = 16
-
 
 class Requests:
     """What comes from standard input."""
@@ -63,7 +60,7 @@ def main() -> None:
     travel = Travel(Recording(Path(path)), tier=tier, dense=False)
     travel.interrupt = requests.more
     if (tier := travel.machine.engine.tier) is not None:
-        tier.patience *= PATIENCE
+        tier.spare(True)
     while (request := requests.next()) is not None:
         if not request:
             continue
