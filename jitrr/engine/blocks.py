@@ -12,6 +12,7 @@ from jitrr.engine.constants import (
     HOT_QUEUE,
     NEED_PYTHON,
     NEED_TEMPLATE,
+    NEW_BLOCKS,
     PAGE_CODE,
     S_CARRY,
     S_DISP,
@@ -39,9 +40,12 @@ def build(
     O_LINES, O_MASK, O_TABLE = (layout[n] for n in ("code_lines", "block_mask", "block_table"))
     O_HANDLERS, O_TEMPLATES, O_TEMPLATE_MASK = (layout[n] for n in ("handlers", "templates", "template_mask"))
     O_PC, O_HEAD, O_STOPPED = layout["pc"], layout["h_head"], layout["h_stopped"]
+    O_CELLS, O_END, O_MODES, O_SPLIT = (layout[n] for n in ("cells", "cells_end", "block_modes", "split"))
+    O_NEW, O_CUTS, O_ARG, O_MODE = (layout[n] for n in ("new_blocks", "cuts", "exit_arg", "mode"))
+    O_RAM, O_RAM_SIZE, O_SMC = (layout[n] for n in ("ram", "ram_size", "smc"))
     GOTO, GOTO32, GOTO16 = (numbers[name] for name in ("goto", "goto32", "goto16"))
     GOFAR, GOFAR32, GOFAR16 = (numbers[name] for name in ("gofar", "gofar32", "gofar16"))
-    mark_page = mmu.mark_page
+    mark_page, lookup = mmu.mark_page, mmu.lookup
 
     @inner
     def copy_cell(target, source):
@@ -265,5 +269,36 @@ def build(
         st16(cell + H_OFF, HEAD_OFF)
         mark_code(cpu, phys, off)
         return lsr(cell - out, 5)
+
+    @inner
+    def has_cut(cpu, start, length):
+        """Whether a block of these bytes of its page is to be cut for a breakpoint, or has one at its begin."""
+        cuts = ld64(cpu + O_CUTS)
+        end = start + length if start + length < 4096 else 4096
+        return ld16(cuts + 2 * end) != ld16(cuts + 2 * start)
+
+    @helper
+    def translate(cpu):
+        """Build the block at ``pc`` (at ``exit_arg`` in RAM) and give its head cell; 0: that takes Python, or looking
+        the pc up finds a fault."""
+        place, mode, out, new = ld64(cpu + O_ARG), ld64(cpu + O_MODE), ld64(cpu + O_CELLS), ld64(cpu + O_NEW)
+        packed = ld64(ld64(cpu + O_MODES) + 8 * (mode & 255))
+        if packed == 0 or place >= ld64(cpu + O_RAM_SIZE) or out >= ld64(cpu + O_END):
+            return 0
+        if ld64(new) == NEW_BLOCKS or ld64(ld64(cpu + O_SMC)) != 0:
+            return 0
+        code, available = ld64(cpu + O_RAM) + place, 4096 - (place & 4095)
+        count = build_block(cpu, code, available, place, packed, out, ld64(cpu + O_SPLIT))
+        if count < 0 or has_cut(cpu, place & 4095, ld16(out + H_PATCH)):
+            return 0
+        key = place | (mode << 44)
+        if insert_block(cpu, key, out) != 0:
+            return 0
+        st64(cpu + O_CELLS, out + CELL_SIZE * (count + 1))
+        entry = new + 8 + 16 * ld64(new)
+        st64(entry, out)
+        st64(entry + 8, key)
+        st64(new, ld64(new) + 1)
+        return lookup(cpu)
 
     return SimpleNamespace(mark_code=mark_code)

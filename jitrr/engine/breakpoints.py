@@ -47,6 +47,8 @@ class Breakpoints:
         #: Page offsets at which blocks begin with a ``break`` cell; none goes across one.
         self.offsets: set[int] = set()
         self._ordered: list[int] = []
+        self._cuts = np.zeros(4096 + 1, np.uint16)
+        engine.state["cuts"] = self._cuts.ctypes.data
         self._sorted = np.zeros(1, np.uint64)
         self._enabled = False
         self._watched = 0
@@ -66,6 +68,7 @@ class Breakpoints:
             self.offsets |= fresh
             self._engine.cut_blocks(fresh)
         self._ordered = sorted(self.offsets)
+        self._cuts[:] = np.searchsorted(self._ordered, np.arange(4096 + 1))
         self.enable(self._enabled)
 
     def enable(self, on: bool) -> None:

@@ -41,6 +41,8 @@ PT_HEAT_LIMIT = 200
 
 MAX_INSTRUCTIONS = 32
 HOT_QUEUE = 4096
+#: Blocks that are built until Python has to take note of them.
+NEW_BLOCKS = 4096
 SCRATCH_BYTES = 1 << 16  # two halves: truncated blocks, and the rest of an instruction
 TEMPLATE_ENTRY = 32  # key low, key high, cells' address, cell count | ends << 16
 #: Results of build_block besides the number of cells.

@@ -23,6 +23,8 @@ from jitrr.microops.table import UOp
 ARENA_BYTES = 192 << 20
 BLOCK_TABLE = 1 << 19
 MASK64 = (1 << 64) - 1
+#: Of a block's key, its place; the rest is its mode.
+PLACE = (1 << 44) - 1
 _I64 = ctypes.c_int64
 _EXITS = {int(e): e for e in Exit}
 CALLBACK = ctypes.CFUNCTYPE(_I64, _I64, _I64, _I64, _I64)
@@ -100,7 +102,6 @@ class Engine:
         self.arena = self.new_memory(ARENA_BYTES)
         self.cells = np.frombuffer(self.arena.map, CELL)
         self.templates = Templates(self)
-        self.arena_used = CELL_SIZE
         self.block_table = self.new_memory(BLOCK_TABLE * 16)
         self.smc = self.new_memory(4096)
         self.smc_words = np.frombuffer(self.smc.map, np.uint64)
@@ -123,6 +124,10 @@ class Engine:
         s["touched"] = self._touched.address
         s["smc"], s["hot"] = self.smc.address, self.hot.address
         s["block_table"], s["block_mask"] = self.block_table.address, BLOCK_TABLE - 1
+        s["cells"], s["cells_end"] = self.arena.address + CELL_SIZE, self.arena.address + ARENA_BYTES - (1 << 16)
+        modes, new_blocks = self.new_memory(4096), self.new_memory(8 + k.NEW_BLOCKS * 16)
+        s["block_modes"], s["new_blocks"], s["split"] = modes.address, new_blocks.address, self.info.address
+        self._modes, self._new_blocks = (np.frombuffer(memory.map, np.uint64) for memory in (modes, new_blocks))
         s["scratch"] = self.new_memory(k.SCRATCH_BYTES).address
         s["handlers"] = handlers.address
         for name in ("head", "entered", "stopped", "short"):
@@ -134,7 +139,7 @@ class Engine:
         s["hot_reset"] = 1 << 62
         self._build_block, self._insert_block = self._functions["build_block"], self._functions["insert_block"]
         self.templates.load()
-        self.blocks_on_page: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._blocks: dict[int, list[tuple[int, int]]] = defaultdict(list)
 
     def close(self) -> None:
         """Keep what was learned for the next run (within the cache's bounds), and end the compile worker."""
@@ -205,10 +210,9 @@ class Engine:
         """Build the block at ``pc`` (at ``place`` in RAM) under the current mode; returns its head cell."""
         if place >= self.ram.size:
             raise MissingInstruction(f"code at physical address {place & ~k.DEVICE:#x} is outside RAM (pc {pc:#x})")
-        if self.arena_used + (1 << 16) > ARENA_BYTES:
+        if self.state["cells"] >= self.state["cells_end"]:
             self.flush_code()
-        mode = self._quads[self._at_mode]
-        out = self.arena.address + self.arena_used
+        mode, out = self._quads[self._at_mode], int(self.state["cells"])
         available = 4096 - (place & 4095)
         count = self._build(self.ram.address + place, available, place, mode, out)
         if count == k.NEED_PYTHON:
@@ -217,9 +221,8 @@ class Engine:
             count = self._cut(count, available, place, mode, out)
         if place & 4095 in self.breakpoints.offsets:
             count = self.breakpoints.front_cell((out - self.arena.address) // CELL_SIZE, count)
-        self.arena_used += CELL_SIZE * (count + 1)
+        self.state["cells"] += CELL_SIZE * (count + 1)
         self._register_block(place, mode, out)
-        self.counters["blocks"] += 1
         return out
 
     def _register_block(self, place: int, mode: int, out: int) -> None:
@@ -228,11 +231,26 @@ class Engine:
             self.flush_code()
             return
         self.blocks_on_page[place >> 12].append((out, key))
+        self.counters["blocks"] += 1
+
+    @property
+    def blocks_on_page(self) -> dict[int, list[tuple[int, int]]]:
+        """Head cell and key of each block made from a page, by the page's number."""
+        new = self._new_blocks
+        count = int(new[0])
+        for cell, key in new[1 : 1 + 2 * count].reshape(-1, 2).tolist():
+            self._blocks[(key & PLACE) >> 12].append((cell, key))
+        new[0] = 0
+        self.counters["blocks"] += count
+        return self._blocks
 
     def _build(self, code: int, available: int, place: int, mode: int, out: int, most: int = 0) -> int:
         """Native build, lifting missing templates on demand."""
         frontend = self.frontend
-        packed = mode | frontend.goto_kind(mode) << 8 | (most or frontend.most(mode)) << 16
+        packed = mode | frontend.goto_kind(mode) << 8 | frontend.most(mode) << 16
+        self._modes[mode] = packed
+        if most:
+            packed = packed & 0xFFFF | most << 16
         while True:
             count = self._build_block(self.base, code, available, place, packed, out, self.info.address)
             if count != k.NEED_TEMPLATE:
@@ -344,7 +362,7 @@ class Engine:
         self.page_flags &= 0xFF ^ k.PAGE_CODE
         self.code_lines[:] = 0
         self.blocks_on_page.clear()
-        self.arena_used = CELL_SIZE
+        self.state["cells"] = self.arena.address + CELL_SIZE
         self.state["hot_count"] = 0
         self.call("flush_tlb")
 

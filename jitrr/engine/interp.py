@@ -268,7 +268,7 @@ def machinery(frontend: Frontend, helpers: dict[str, int]) -> str:
 
     # lookup_slow: pc is stored. A fetch that faults belongs to the next instruction: not if the budget is used up.
     e = new()
-    found, lost, fault, translate, over, more = (e.label() for _ in range(6))
+    found, lost, fault, translate, made, odd, over, more = (e.label() for _ in range(8))
     e.line(f" br i1 {e.icmp('sle', 64, '%ic', 0)}, label %{over}, label %{more}, {UNLIKELY}\n{over}:")
     emit_exit(e, Exit.BUDGET)
     e.line(f"{more}:")
@@ -280,6 +280,11 @@ def machinery(frontend: Frontend, helpers: dict[str, int]) -> str:
     e.line(f" br i1 {e.icmp('eq', 64, e.get('status'), 1)}, label %{fault}, label %{translate}\n{fault}:")
     e.tail("%ip", "@deliver_now")
     e.line(f"{translate}:")
+    built = e.call_raw("translate")
+    e.line(f" br i1 {e.icmp('ne', 64, built, 0)}, label %{made}, label %{odd}, {LIKELY}\n{made}:")
+    at = e.let(f"inttoptr i64 {built} to ptr")
+    e.tail(at, e.let(f"load ptr, ptr {at}"))
+    e.line(f"{odd}:")
     emit_exit(e, Exit.TRANSLATE)
     out.append(function("lookup_slow", e))
 
