@@ -79,12 +79,12 @@ def test_each_searches_runs_forward_and_an_idle_one_takes_half_of_what_another_h
     parts = search.segments([*range(10, 400, 10)], 0, 400)
     shares = search.Shares(parts)
     taken: dict[str, list[int]] = {"a": [], "b": []}
-    for who in ["a", *["b", "b", "a"] * 9, *"b" * len(parts)]:
+    for who in ["a", *["b", "b", "a"] * 9, *"ab" * len(parts)]:
         number = shares.take(who, len(parts))
         if number is not None:
             taken[who].append(number)
     assert sorted(taken["a"] + taken["b"]) == list(range(len(parts)))
-    assert taken["a"][0] == 0 and taken["b"][:3] == [3, 2, 1]
+    assert taken["a"][0] == 0 and taken["b"][:4] == [4, 3, 2, 1]
     for numbers in taken.values():  # few begin elsewhere than where the one before ended
         assert sum(later != earlier - 1 for earlier, later in pairwise(numbers)) <= 5
 

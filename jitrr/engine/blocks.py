@@ -7,7 +7,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from jitrr.engine.cells import CELL_SIZE, H_HANDLER, H_IMM, H_LINK, H_OFF, H_OP, H_PATCH, H_UNCOUNT, HEAD_OFF
+from jitrr.engine.cells import (
+    BRANCH,
+    CELL_SIZE,
+    CROSS,
+    EXIT,
+    H_HANDLER,
+    H_IMM,
+    H_LINK,
+    H_OFF,
+    H_OP,
+    H_PATCH,
+    H_UNCOUNT,
+    HEAD_OFF,
+    KERNEL_32,
+    KERNEL_64,
+    NEAR,
+)  # fmt: skip
 from jitrr.engine.constants import (
     HOT_QUEUE,
     NEED_PYTHON,
@@ -25,7 +41,7 @@ from jitrr.engine.constants import (
     TEMPLATE_ENTRY,
 )  # fmt: skip
 from jitrr.engine.layout import Layout
-from jitrr.engine.native import helper, inner, ld16, ld64, lsr, st16, st64
+from jitrr.engine.native import helper, inner, ld8, ld16, ld64, lsr, st16, st64
 from jitrr.microops.table import P_DISP, P_HERE, P_IMM, P_NEXT
 
 
@@ -42,7 +58,7 @@ def build(
     O_PC, O_HEAD, O_STOPPED = layout["pc"], layout["h_head"], layout["h_stopped"]
     O_CELLS, O_END, O_MODES, O_SPLIT = (layout[n] for n in ("cells", "cells_end", "block_modes", "split"))
     O_NEW, O_CUTS, O_ARG, O_MODE = (layout[n] for n in ("new_blocks", "cuts", "exit_arg", "mode"))
-    O_RAM, O_RAM_SIZE, O_SMC = (layout[n] for n in ("ram", "ram_size", "smc"))
+    O_RAM, O_RAM_SIZE, O_SMC, O_STALE = (layout[n] for n in ("ram", "ram_size", "smc", "h_stale"))
     GOTO, GOTO32, GOTO16 = (numbers[name] for name in ("goto", "goto32", "goto16"))
     GOFAR, GOFAR32, GOFAR16 = (numbers[name] for name in ("gofar", "gofar32", "gofar16"))
     mark_page, lookup = mmu.mark_page, mmu.lookup
@@ -269,6 +285,60 @@ def build(
         st16(cell + H_OFF, HEAD_OFF)
         mark_code(cpu, phys, off)
         return lsr(cell - out, 5)
+
+    @helper
+    def forget_blocks(cpu, entries, count):
+        """Blocks that are stale: ``entries`` are the head cell and the key of each."""
+        for i in range(count):
+            head, key = ld64(entries + 16 * i), ld64(entries + 16 * i + 8)
+            st64(head, ld64(cpu + O_STALE))
+            if find_block(cpu, key) == head:
+                insert_block(cpu, key, 0)
+        return count
+
+    @inner
+    def is_literal(kind, imm):
+        """Whether a constant may be an address in the kernel: of 32 bits, as such or sign extended, or of 64."""
+        if kind & KERNEL_32:
+            low = ((imm & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+            return low < -0x1000000 and low >= -0x40000000
+        return kind & KERNEL_64 != 0 and imm < -0x1000000 and imm >= -0x80000000
+
+    @helper
+    def block_body(cpu, head, kinds, out, literals):
+        """Copy a block to ``out`` without what depends on where it is: literals, in ``literals``, are 0 and numbered
+        from 1 in field ``patch``. ``kinds``: a byte per row (cells.EXIT and so on). Returns how many cells, the number
+        of literals << 16, and of exits << 32."""
+        exits, found, n = 0, 0, 0
+        left = -1
+        while left != 0:
+            source, target = head + n * CELL_SIZE, out + n * CELL_SIZE
+            copy_cell(target, source)
+            st64(target, 0)
+            kind = ld8(kinds + ld16(source + H_OP)) if n > 0 else 0
+            if n == 0:
+                st64(target + H_LINK, 0)
+                st64(target + H_IMM, 0)
+            else:
+                st16(target + H_PATCH, 0)
+                if kind & NEAR:
+                    st64(target + H_LINK, 0)
+                if kind & CROSS:
+                    st64(target + H_IMM, 0)
+                elif is_literal(kind, ld64(source + H_IMM)):
+                    st64(literals + 8 * found, ld64(source + H_IMM))
+                    found += 1
+                    st64(target + H_IMM, 0)
+                    st16(target + H_PATCH, found)
+            if left > 0:
+                left -= 1
+                exits += 1
+            elif kind & BRANCH:
+                left = 2
+            elif kind & EXIT:
+                left, exits = 0, 1
+            n += 1
+        return n | found << 16 | exits << 32
 
     @inner
     def has_cut(cpu, start, length):

@@ -15,3 +15,6 @@ CELL = np.dtype(
 assert CELL.itemsize == CELL_SIZE
 HEAD_OFF = 0xFFFF
 H_HANDLER, H_LINK, H_IMM, H_UNCOUNT, H_OFF, H_OP, H_PATCH = 0, 8, 16, 24, 26, 28, 30
+#: Kinds of rows, as block_body needs them: exits, those before two exits, jumps within the page, ``cross``, and those
+#: whose constants may be addresses in the kernel (its upper GiB of 32 bits, the upper half of 64).
+EXIT, BRANCH, NEAR, CROSS, KERNEL_32, KERNEL_64 = 1, 2, 4, 8, 16, 32

@@ -130,7 +130,7 @@ class Engine:
         self._modes, self._new_blocks = (np.frombuffer(memory.map, np.uint64) for memory in (modes, new_blocks))
         s["scratch"] = self.new_memory(k.SCRATCH_BYTES).address
         s["handlers"] = handlers.address
-        for name in ("head", "entered", "stopped", "short"):
+        for name in ("head", "entered", "stale", "stopped", "short"):
             s[f"h_{name}"] = self.native[name]
         s["host_call"] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         s["exc_vector"] = s["break_passed"] = s["watch_at"] = MASK64
@@ -321,14 +321,16 @@ class Engine:
         if overflow:
             self.flush_code()
             return
-        for page in pages:
-            self.invalidate_page(page)
+        self._invalidate(np.array(pages))
 
-    def _forget_block(self, cell: int, key: int) -> None:
-        self.cells[(cell - self.arena.address) // CELL_SIZE]["handler"] = self.native["stale"]
-        self.call("insert_block", signed(key), 0)
+    def _forget_blocks(self, blocks: list[tuple[int, int]]) -> None:
+        """Head cells and keys of blocks that are not to be run any more."""
+        if not blocks:
+            return
+        entries = np.array(blocks, np.uint64)
+        self.call("forget_blocks", entries.ctypes.data, len(blocks))
         if self.tier is not None:
-            self.tier.forget(cell)
+            self.tier.forget(cell for cell, _ in blocks)
 
     def cut_blocks(self, offsets: set[int]) -> None:
         """Forget the blocks that begin at these page offsets or go across one."""
@@ -340,18 +342,20 @@ class Engine:
             lengths = self.cells["patch"][(cells - np.uint64(self.arena.address)) // np.uint64(CELL_SIZE)]
             starts = np.array([key & 4095 for _, key in blocks], np.int64)
             cut = before[np.minimum(starts + lengths, 4096)] > before[starts]
-            for number in np.flatnonzero(cut).tolist():
-                self._forget_block(*blocks[number])
+            self._forget_blocks([blocks[number] for number in np.flatnonzero(cut).tolist()])
             self.blocks_on_page[page] = [block for block, gone in zip(blocks, cut.tolist(), strict=True) if not gone]
         self.call("flush_tlb")
 
     def invalidate_page(self, page: int) -> None:
         """Forget the translations made from a page."""
-        self.counters["invalidated"] += 1
-        for cell, key in self.blocks_on_page.pop(page, ()):
-            self._forget_block(cell, key)
-        self.page_flags[page] &= 0xFF ^ k.PAGE_CODE
-        self.code_lines[page] = 0
+        self._invalidate(np.array([page]))
+
+    def _invalidate(self, pages: np.ndarray) -> None:
+        on_page = self.blocks_on_page
+        self._forget_blocks([block for page in pages.tolist() for block in on_page.pop(page, ())])
+        self.counters["invalidated"] += len(pages)
+        self.page_flags[pages] &= 0xFF ^ k.PAGE_CODE
+        self.code_lines[pages] = 0
         self.call("flush_tlb")
 
     def flush_code(self) -> None:
@@ -397,7 +401,4 @@ class Engine:
 
     def pages_replaced(self, pages: np.ndarray) -> None:
         """RAM pages were overwritten from outside."""
-        for page in pages:
-            if self.page_flags[page] & k.PAGE_CODE:
-                self.invalidate_page(int(page))
-        self.call("flush_tlb")
+        self._invalidate(pages[self.page_flags[pages] & k.PAGE_CODE != 0])

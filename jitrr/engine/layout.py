@@ -113,6 +113,7 @@ ENGINE_FIELDS = {
     "templates": "open-addressed table of instruction templates",
     "template_mask": "its size - 1",
     "h_head": "handler of a block's head cell",
+    "h_stale": "handler of the head cell of a block whose code was written",
     "h_stopped": "handler that ends a truncated copy of a block",
     "h_entered": "handler of a block whose region has been entered often",
     "h_short": "handler for a block longer than the budget",

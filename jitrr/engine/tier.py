@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import msgpack
@@ -17,7 +18,7 @@ import numpy as np
 import xxhash
 
 from jitrr.engine import cache
-from jitrr.engine.cells import CELL_SIZE
+from jitrr.engine.cells import BRANCH, CELL, CELL_SIZE, CROSS, EXIT, KERNEL_32, KERNEL_64, NEAR
 from jitrr.engine.former import LARGE, SMALL, Body, Formed, Former
 from jitrr.engine.memory import CodeArena
 from jitrr.engine.traces import Trace
@@ -25,8 +26,8 @@ from jitrr.engine.workers import Worker
 
 MASK64 = (1 << 64) - 1
 CODE_BYTES = 128 << 20
-#: The upper GiB of 32 bits.
-KERNEL_32 = -0x40000000
+#: Cells that a block has at most.
+ROOM = 1024
 #: How often a block must be the one in which a run ended (every few ms) before it is made a large region.
 SAMPLES = 8
 #: Regions that the worker has before it: enough to keep it busy from one service to the next.
@@ -96,15 +97,16 @@ class Tier:
         self.far = {numbers[f"gofar{s}"] for s in ("", "32", "16")}
         self.jump, self.poll, self.cross = numbers["jump"], numbers["poll"], numbers["cross"]
         self.pcrel = {numbers[f"pcrel{s}"] for s in ("", "32", "16")}
-        self.is_exit, self.is_branch, self.is_near, self.is_cold = (np.zeros(1 << 16, bool) for _ in range(4))
-        #: From here up a row's constants may be addresses in the kernel: its upper half of 64 bits, upper GiB of 32.
-        self.kernel_from = np.zeros(1 << 16, np.int64)
+        #: A byte per row, as block_body needs it; whether a region ends there.
+        self.kinds, self.is_cold = np.zeros(1 << 16, np.uint8), np.zeros(1 << 16, bool)
+        wide = {64: KERNEL_64, 32: KERNEL_32}
         for number, row in enumerate(engine.frontend.outlines):
-            self.is_exit[number] = row.kind == "exit"
-            self.is_branch[number] = row.kind == "branch"
-            self.is_near[number] = number in self.near
+            kind = {"exit": EXIT, "branch": BRANCH}.get(row.kind, 0) | wide.get(row.bits, 0)
+            self.kinds[number] = kind | (NEAR if number in self.near else 0)
             self.is_cold[number] = row.cold
-            self.kernel_from[number] = {64: -0x80000000, 32: KERNEL_32}.get(row.bits, 0)
+        self.kinds[self.cross] |= CROSS  # where the next page is is no part of the code; no region goes on behind it
+        self._room = np.empty(ROOM, CELL), np.empty(ROOM, np.uint64)
+        self._body_arguments = [each.ctypes.data for each in (self.kinds, *self._room)]
 
     # -- between runs -------------------------------------------------------------------------------------------------
     def service(self) -> None:
@@ -334,8 +336,13 @@ class Tier:
         self.engine.counters["regions"] += 1
 
     # -- invalidation -------------------------------------------------------------------------------------------------
-    def forget(self, head: int) -> None:
-        """A block is stale: so are the regions it is part of."""
+    def forget(self, heads: Iterable[int]) -> None:
+        """Blocks are stale: so are the regions they are part of."""
+        for head in heads:
+            if head in self.bodies or head in self.asked or head in self.users or head in self.samples:
+                self._forget(head)
+
+    def _forget(self, head: int) -> None:
         self.asked.discard(head)
         self._spared.discard(head)
         self.bodies.pop(head, None)
@@ -436,7 +443,7 @@ class Tier:
         """Cells of a block, and whether a region ends in it for sure."""
         start = (head - self.engine.arena.address) // CELL_SIZE + 1
         ops = self.engine.cells["op"][start : start + 400]
-        ops = ops[: int(np.flatnonzero(self.is_exit[ops])[0]) + 1]
+        ops = ops[: int(np.flatnonzero(self.kinds[ops] & EXIT)[0]) + 1]
         return len(ops), bool(self.is_cold[ops].any())
 
     def link(self, head: int, index: int) -> int:
@@ -452,26 +459,8 @@ class Tier:
         return body
 
     def _body(self, head: int) -> Body:
-        start = (head - self.engine.arena.address) // CELL_SIZE
-        window = self.engine.cells[start : start + 400]
-        ops = window["op"]
-        ends = np.flatnonzero(self.is_exit[ops[1:]] | self.is_branch[ops[1:]])
-        last = int(ends[0]) + 1
-        exits = [last + 1, last + 2] if self.is_branch[ops[last]] else [last]
-        cells = window[: exits[-1] + 1].copy()
-        words = cells.view(np.uint64).reshape(-1, 4)
-        words[:, 0] = 0
-        words[0, 1:3] = 0
-        near = self.is_near[ops[exits]]
-        words[[i for i, is_near in zip(exits, near, strict=True) if is_near], 1] = 0
-        cells["patch"][1:] = 0
-        imm = cells["imm"]
-        imm[cells["op"] == self.cross] = 0  # where the next page is; no region goes on behind it
-        # Addresses of 32 bits may be there as such, or sign extended.
-        least = self.kernel_from[cells["op"]]
-        signed = np.where(least == KERNEL_32, imm.astype(np.int32), imm)
-        wide = np.flatnonzero((signed < -0x1000000) & (signed >= least))
-        literals = imm[wide].tolist()
-        imm[wide] = 0
-        cells["patch"][wide] = np.arange(1, len(wide) + 1)
-        return Body(cells, literals, exits, xxhash.xxh3_128_digest(cells.tobytes()))
+        found = self.engine.call("block_body", head, *self._body_arguments)
+        count, literals, exits = found & 0xFFFF, found >> 16 & 0xFFFF, found >> 32
+        cells = self._room[0][:count].copy()
+        values = self._room[1][:literals].tolist()
+        return Body(cells, values, list(range(count - exits, count)), xxhash.xxh3_128_digest(cells))

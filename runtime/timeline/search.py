@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 MANY, LONG = 8, 2 << 30
 #: Processes at most, the session's own among them.
 MOST = 8
-#: How much longer each run of segments is than the one behind it.
-GROWTH = 3
+#: How much longer each run of segments is than the one behind it, and segments that are worth sharing.
+GROWTH, WORTH = 4, 3
 
 
 def segments(
     places: Sequence[int], begin: int, end: int, last: Callable[[int, int], int] = lambda _, end: end
 ) -> list[tuple[int, int]]:
-    """``begin`` to ``end`` cut at ``places`` (ascending), the last first. From one place to the next only what is before
-    ``last(place, next)`` has to be searched."""
+    """``begin`` to ``end`` cut at ``places`` (ascending), the last first. From one place to the next only what is
+    before ``last(place, next)`` has to be searched."""
     cuts = [begin, *(at for at in places if begin < at < end), end]
     found = [(at, behind) for at, to in pairwise(cuts) if at < to and at < (behind := last(at, to))]
     return found[::-1]
@@ -74,7 +74,7 @@ class Shares:
             if part := self._later(run, len(run), begins):
                 return part
         longest = max(self._own.values(), key=len, default=[])
-        return self._later(longest, len(longest) // 2, begins)
+        return self._later(longest, len(longest) // 2, begins) if len(longest) >= WORTH else []
 
     def _later(self, run: list[int], most: int, begins: Container[int] | None) -> list[int]:
         """Out of a run its later part of at most ``most`` segments."""
@@ -91,7 +91,7 @@ class Worker:
     def __init__(self, path: Path, tier: str):
         command = [sys.executable, "-P", "-m", "runtime.timeline.search_worker", str(path.resolve()), tier]
         paths = [str(Path(__file__).resolve().parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
                                          start_new_session=True)  # fmt: skip
         #: The number of the segment it searches.
