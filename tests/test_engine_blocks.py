@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from bare_machine import BareMachine
 from x86_executor import EngineExecutor
 
 from frontends.x86 import state as st
+from jitrr.engine.constants import NEW_BLOCKS
+from runtime.machines.elf_boot import ElfEntry
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,53 @@ def test_other_constants_are_part_of_the_code(hot):
         hot.engine.state["mode"] = st.MODE_32 | st.MODE_FLAT
         bodies.append(hot.tier.body(hot.engine.translate(0xC0300000, 0x300000)))
     assert bodies[0].digest != bodies[1].digest and not bodies[0].literals
+
+
+def running(code: bytes) -> BareMachine:
+    """A machine about to run ``code`` in 32-bit mode at 64 KiB, at instruction count 0."""
+    machine = BareMachine(4 << 20)
+    machine.ram[0x10000 : 0x10000 + len(code)] = code
+    machine.cpu.reset()
+    machine.cpu.enter_flat32(ElfEntry(0x10000, 0, 0, 0x1000, 23, 8, 16))
+    machine.engine.set_icount(0)
+    return machine
+
+
+def test_a_block_that_the_run_builds_is_the_one_that_is_built_when_asked_for():
+    """MOV, ADD to memory, a jump on, a conditional one back: each block once natively and once by way of Python."""
+    code = b"\xb8\x44\x33\x22\x11\x01\x05\x00\x00\x02\x00\xe9\x00\x20\x00\x00".ljust(0x2010, b"\x90") + b"\x40\x75\xfd"
+    engine = running(code).engine
+    engine.run(100)
+    found = {key: cell for blocks in engine.blocks_on_page.values() for cell, key in blocks}
+    assert {key & 0xFFFF for key in found} == {0, 0x2010} and engine.counters["blocks"] == 2
+    for key, cell in found.items():
+        place = key & 0xFFFFF
+        again = engine.translate(place, place)
+        first, second = ((at - engine.arena.address) // 32 for at in (cell, again))
+        count = int(engine.state["cells"] - again) // 32 - 1
+        one, other = (engine.cells[at : at + count].copy() for at in (first, second))
+        for cells in (one, other):
+            cells["imm"][0] = 0  # executions left until the block is hot
+            for link in ("d", "a", "b", "c"):  # where a jump was found to lead
+                cells[link][cells["op"] == engine.frontend.row_numbers["goto32"]] = 0
+        assert one.tobytes() == other.tobytes()
+
+
+def test_no_block_is_forgotten_however_many_are_built_in_a_run():
+    jumps = NEW_BLOCKS + 2000
+    engine = running(b"\xeb\x00" * jumps).engine
+    engine.run(jumps)
+    assert engine.icount == jumps and engine.state["pc"] == 0x10000 + 2 * jumps
+    assert sum(map(len, engine.blocks_on_page.values())) == jumps == engine.counters["blocks"]
+    assert all(len(engine.blocks_on_page[page]) == 2048 for page in (0x10, 0x11))
+
+
+def test_what_is_run_after_a_page_was_replaced_is_what_is_in_it_now():
+    machine = running(b"\xb8\x01\x00\x00\x00\xeb\xf9")
+    engine = machine.engine
+    engine.run(101)
+    machine.ram[0x10001] = 2
+    engine.pages_replaced(np.array([0x10]))
+    engine.run(201)
+    assert machine.cpu.registers()["rax"] == 2
+    assert len(engine.blocks_on_page[0x10]) == 1 and engine.counters["invalidated"] == 1

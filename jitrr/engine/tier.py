@@ -463,4 +463,4 @@ class Tier:
         count, literals, exits = found & 0xFFFF, found >> 16 & 0xFFFF, found >> 32
         cells = self._room[0][:count].copy()
         values = self._room[1][:literals].tolist()
-        return Body(cells, values, list(range(count - exits, count)), xxhash.xxh3_128_digest(cells))
+        return Body(cells, values, list(range(count - exits, count)), xxhash.xxh3_128_digest(cells.tobytes()))
