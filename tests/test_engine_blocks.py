@@ -130,9 +130,9 @@ def test_no_block_is_forgotten_however_many_are_built_in_a_run():
 def test_what_is_run_after_a_page_was_replaced_is_what_is_in_it_now():
     machine = running(b"\xb8\x01\x00\x00\x00\xeb\xf9")
     engine = machine.engine
-    engine.run(101)
+    engine.run(100)
     machine.ram[0x10001] = 2
     engine.pages_replaced(np.array([0x10]))
-    engine.run(201)
+    engine.run(200)
     assert machine.cpu.registers()["rax"] == 2
     assert len(engine.blocks_on_page[0x10]) == 1 and engine.counters["invalidated"] == 1
