@@ -1,6 +1,6 @@
-"""Moving about in the recorded boot of a Debian guest: seeks, steps back, searches backward, and what checkpoints cost.
+"""Moving about in the recorded boot of a Debian guest: seeks, steps back, searches backward.
 
-    python bench/seeks.py [--guest debian-x86_64] [--repeat 2] [--seeks 40] [--json]
+    python bench/seeks.py [--guest debian-x86_64] [--seeks 40] [--json]
 
 The caches are those of the user: everything is measured warm, after a recording that is not counted. Ratios are in
 terms of one replay of the whole recording, without points, in the same process.
@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from statistics import median
 
 from measure import jitrr, run, table
 
@@ -31,33 +30,21 @@ MB = 1e6
 EARLY = 10
 #: No guest runs code there.
 NOWHERE = 1 << 46 | 0x123
-NEVER = ["--checkpoint-every", "1000000"]
 STACK = {"x86_64": "rsp", "i386": "esp", "arm": "sp"}
 Row = tuple[str, float, str]
 
 
-def record(guest: FetchedGuest, output: Path, *options: str) -> float:
+def record(guest: FetchedGuest, output: Path) -> float:
     """Seconds of recording the boot."""
     arguments = [*guest.record_args[:-1], f"{guest.append} jitrr=poweroff"]
-    return run(jitrr("record", *arguments, *options, "-o", str(output)), []).seconds
+    return run(jitrr("record", *arguments, "-o", str(output)), []).seconds
 
 
-def recordings(guest: FetchedGuest, repeat: int, scratch: Path) -> Iterator[Row]:
-    """The same boot with checkpoints and without, in turn: each run adds to the caches, so that of those that follow
-    each other either kind is the first as often as the other."""
-    for n in range(2):
-        record(guest, scratch / f"warm{n}.jrr")
-    kept: list[float] = []
-    without: list[float] = []
-    for n in range(repeat):
-        pair = [(kept, scratch / f"with{n}.jrr", []), (without, scratch / f"without{n}.jrr", NEVER)]
-        for times, path, options in pair[:: -1 if n % 2 else 1]:
-            times.append(record(guest, path, *options))
-    ratios = [one / other for one, other in zip(kept, without, strict=True)]
-    print("with and without checkpoints:", *(f"{ratio:.3f}" for ratio in ratios), file=sys.stderr)
-    yield "recording: seconds", median(kept), ""
-    yield "... in terms of one without checkpoints, median of pairs", median(ratios), "at most 1.03"
-    info = json.loads(run(jitrr("info", str(scratch / "with0.jrr"), "--json"), []).console)
+def recorded(guest: FetchedGuest, path: Path, warm: Path) -> Iterator[Row]:
+    """The recording in ``path``, made with the caches that the one in ``warm`` leaves."""
+    record(guest, warm)
+    yield "recording: s", record(guest, path), ""
+    info = json.loads(run(jitrr("info", str(path), "--json"), []).console)
     yield "checkpoints", info["checkpoints"], ""
     yield "checkpoints: MB on disk", info["bytes_checkpoints"] / MB, "at most 200"
 
@@ -133,13 +120,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--guest", default="debian-x86_64")
-    parser.add_argument("--repeat", type=int, default=2)
     parser.add_argument("--seeks", type=int, default=40)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="jitrr-bench-", ignore_cleanup_errors=True) as scratch:
-        path = Path(scratch) / "with0.jrr"
-        measured = noted(recordings(fetch(options.guest), options.repeat, Path(scratch)))
+        path = Path(scratch) / "boot.jrr"
+        measured = noted(recorded(fetch(options.guest), path, Path(scratch) / "warm.jrr"))
         recording = Recording(path)
         measured += noted(steps_back(recording)) + noted(searches(recording, options.seeks))
         measured += noted(command_line(path, recording.icount, options.seeks // 2))

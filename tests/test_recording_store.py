@@ -13,6 +13,7 @@ from runtime.config import ConfigError, Image, MachineConfig, parse_size
 from runtime.recording.checkpoints import Checkpoints, CheckpointWriter, _least_missed
 from runtime.recording.digest import PAGE, PageHashes, decode_state, encode_state, machine_digest, page_hash
 from runtime.recording.errors import Divergence, RecordingError
+from runtime.recording.files import write_parts
 from runtime.recording.log import Digest, Event, Log, LogWriter
 from runtime.recording.pages import PageReader, PageWriter
 
@@ -141,6 +142,17 @@ def test_thinning_leaves_recent_checkpoints_close_and_old_ones_far_apart():
         del times[_least_missed(times)]
     gaps = np.diff(list(times))
     assert gaps[:5].mean() > 4 * gaps[-5:].mean() and 0 in times and 199 in times
+
+
+@pytest.mark.parametrize("most", [1 << 20, 1000])
+def test_buffers_are_written_whole_however_much_the_disk_takes_at_once(tmp_path, monkeypatch, most):
+    parts = [bytes([number % 251]) * (number % 7) for number in range(3000)]
+    monkeypatch.setattr(
+        "runtime.recording.files.os.writev", lambda file, group: os.write(file, b"".join(group)[:most])
+    )  # fmt: skip
+    with (tmp_path / "file").open("xb", buffering=0) as file:
+        assert write_parts(file, [memoryview(part) for part in parts]) == file.tell() == sum(map(len, parts))
+    assert (tmp_path / "file").read_bytes() == b"".join(parts)
 
 
 def test_a_machine_description_comes_back():

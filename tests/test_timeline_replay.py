@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from toy_machine import ToyMachine, make_machine
@@ -15,7 +17,7 @@ from runtime.borders.script import Script, parse_script
 from runtime.config import Image, MachineConfig
 from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.recording import Recording
-from runtime.timeline.record import Limits, Outside, Pace, record, run
+from runtime.timeline.record import Limits, Outside, Pace, Recorded, record, run
 from runtime.timeline.replay import Replay
 
 BUSY = Pace(flush=0.0, digest=0.0, checkpoint=0.0, share=1e9)  # at every poll
@@ -54,6 +56,18 @@ def test_checkpoints_wait_until_they_are_a_small_part_of_the_processors_time(tmp
     record(tmp_path / "toy.jrr", CONFIG, Outside(), pace=pace, factory=make_machine)
     recording = Recording(tmp_path / "toy.jrr")  # the first costs nothing, the second all there is
     assert least <= len(recording.checkpoints.icounts) <= most
+
+
+def test_the_guest_does_not_wait_for_a_checkpoint_to_be_written_before_it_is_late():
+    checkpoints = SimpleNamespace(busy=True)
+    writer: Any = SimpleNamespace(checkpoints=checkpoints)
+    machine: Any = SimpleNamespace(ram=bytes(1 << 20))
+    border: Any = None
+    recorded = Recorded(writer, machine, border, Limits(), Pace(checkpoint=0.25), None)
+    recorded._next_checkpoint = 10.0
+    assert [recorded._is_checkpoint_due(seconds) for seconds in (9.9, 10.0, 10.2, 10.3)] == [False, False, False, True]
+    checkpoints.busy = False
+    assert [recorded._is_checkpoint_due(seconds) for seconds in (9.9, 10.0)] == [False, True]
 
 
 def test_replays_to_the_same_digests(recording):

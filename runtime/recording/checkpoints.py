@@ -7,6 +7,7 @@ up the checkpoints are thinned: old ones end up far apart, recent ones stay clos
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ DEFAULT_BUDGET = 1 << 30
 _MAGIC = b"JRCK"
 #: Pages that are copied without asking for memory.
 _COPIES = 8192
+#: Of the thread that writes: where all processors are busy it shall not take the guest's.
+_NICE = 10
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class CheckpointWriter:
         self._taken = 0
         self._times: dict[int, int] = {}
         self._parents: dict[int, int] = {}
-        self._thread = ThreadPoolExecutor(1, "checkpoints")
+        self._thread = ThreadPoolExecutor(1, "checkpoints", os.nice, (_NICE,))
         #: Room for pages between being copied and being written.
         self._copies = np.empty((min(_COPIES, npages), PAGE), np.uint8)
         self._pending: Future[Any] | None = None
@@ -131,6 +134,11 @@ class CheckpointWriter:
     def count(self) -> int:
         """How many there are."""
         return len(self._times)
+
+    @property
+    def busy(self) -> bool:
+        """Whether :meth:`save` would wait for the one before."""
+        return self._pending is not None and not self._pending.done()
 
     def save(self, icount: int, events: int, run_ms: int, cpu: bytes, devices: bytes, digest: bytes,
              table: np.ndarray, ram: memoryview) -> None:  # fmt: skip

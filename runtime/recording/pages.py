@@ -10,7 +10,7 @@ import mmap
 import os
 import struct
 from collections.abc import Container, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import zstandard
 
 from runtime.recording.digest import PAGE, ZERO_HASH, page_hash
 from runtime.recording.errors import RecordingError
-from runtime.recording.files import write_atomic
+from runtime.recording.files import write_atomic, write_parts
 
 FRAME_PAGES = 32
 #: What a frame may have at most.
@@ -36,13 +36,15 @@ _HEADER = struct.Struct("<4sIIQ")  # magic, pages, compressed bytes, xxh3-64 of 
 def pack_frame(pages: Sequence[tuple[bytes, bytes | memoryview]], level: int = 1) -> bytes:
     """One frame of a pack: header, hashes, compressed pages. ``pages`` are (hash, content)."""
     content = b"".join(content for _, content in pages)
-    return _frame([name for name, _ in pages], content, zstandard.ZstdCompressor(level=level))
+    body = zstandard.ZstdCompressor(level=level).compress(content)
+    return b"".join(_frame([name for name, _ in pages], body))
 
 
-def _frame(names: Sequence[bytes], content: bytes | memoryview, compressor: zstandard.ZstdCompressor) -> bytes:
-    hashes, body = b"".join(names), compressor.compress(content)
-    body += xxhash.xxh3_64_digest(body)  # some bits of a zstd frame change nothing that comes out of it
-    return _HEADER.pack(_MAGIC, len(names), len(body), _check(len(names), len(body), hashes)) + hashes + body
+def _frame(names: Sequence[bytes], body: Any) -> tuple[bytes, Any, bytes]:
+    """The parts of a frame whose pages are compressed in ``body``, a buffer."""
+    hashes, size = b"".join(names), len(body) + 8
+    header = _HEADER.pack(_MAGIC, len(names), size, _check(len(names), size, hashes))
+    return header + hashes, body, xxhash.xxh3_64_digest(body)  # some bits of body change nothing that comes out of it
 
 
 def _check(count: int, size: int, hashes: bytes) -> int:
@@ -169,15 +171,18 @@ class PageWriter:
         return fresh
 
     def write(self, names: Sequence[bytes], content: memoryview) -> int:
-        """Append a pack with the pages of these hashes, whose contents are joined; returns its size in bytes."""
+        """Append a pack with the pages of these hashes, whose contents are joined; returns its size in bytes. All are
+        compressed by one call and written by another, in which Python is free for the thread that runs the guest."""
         if not names:
             return 0
-        with (self._directory / f"{self._packs:08}.pack").open("xb") as file:
+        starts = range(0, len(names), FRAME_PAGES)
+        bodies: Any = self._compressor.multi_compress_to_buffer(
+            [content[at * PAGE : (at + FRAME_PAGES) * PAGE] for at in starts]
+        )
+        parts = [_frame(names[at : at + FRAME_PAGES], bodies[number]) for number, at in enumerate(starts)]
+        with (self._directory / f"{self._packs:08}.pack").open("xb", buffering=0) as file:
             self._packs += 1
-            for at in range(0, len(names), FRAME_PAGES):
-                end = at + FRAME_PAGES
-                file.write(_frame(names[at:end], content[at * PAGE : end * PAGE], self._compressor))
-            return file.tell()
+            return write_parts(file, [*chain.from_iterable(parts)])
 
     def collect(self, live: set[bytes]) -> None:
         """Drop pages that no checkpoint needs: packs that are more than a quarter dead are written again or removed."""
