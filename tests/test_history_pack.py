@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def test_only_pages_that_checkpoints_need_are_packed(whole, tmp_path):
     assert len(stored) == len(set(stored)) and set(stored) <= needed
 
 
-def _frames(recording: Recording) -> list[tuple[int, int, list[bytes]]]:
+def _frames(recording: Recording) -> list[tuple[int, int, Sequence[bytes]]]:
     from runtime.recording.pages import frames
 
     return [frame for path in recording.path.glob("pages/*.pack") for frame in frames(path)]

@@ -110,6 +110,28 @@ def test_the_page_store_keeps_each_page_once_and_checks_it(tmp_path):
     assert names[10] not in reader and list(writer.new(names[:11])) == [names[10]]
 
 
+def test_pages_that_were_read_ahead_are_the_same_and_damage_is_noticed_later(tmp_path):
+    pages = {page_hash(page): page for page in (os.urandom(PAGE) for _ in range(200))}
+    writer = PageWriter(tmp_path / "pages")
+    names = list(pages)
+    writer.write(names[:150], memoryview(b"".join(pages[name] for name in names[:150])))
+    writer.write(names[150:], memoryview(b"".join(pages[name] for name in names[150:])))
+    reader = PageReader(tmp_path / "pages")
+    for ahead in (names[:90], names[90:95], names, []):  # less than is wanted then, other pages, all
+        reader.read_ahead(ahead)
+        found = {number: bytes(page) for number, page in reader.fetch(enumerate(names))}
+        assert found == {number: pages[name] for number, name in enumerate(names)}
+    pack = tmp_path / "pages" / "00000001.pack"
+    data = bytearray(pack.read_bytes())
+    data[-100] ^= 1
+    pack.write_bytes(data)
+    reader.read_ahead(names)
+    assert len(list(reader.fetch(enumerate(names[:64])))) == 64
+    reader.read_ahead(names)
+    with pytest.raises(RecordingError, match=r"00000001\.pack is damaged: pages at byte \d+ were altered"):
+        list(reader.fetch(enumerate(names)))
+
+
 def test_checkpoints_give_back_the_page_map_through_thinning(tmp_path):
     rng, ram = np.random.default_rng(4), bytearray(200 * PAGE)
     hashes, expected = PageHashes(200), {}

@@ -57,7 +57,9 @@ def _replay(path: Path, begin: str | None, end: str | None, digest: bool, verify
     progress = Progress("replaying", goal, quiet=over_console)
     console = ConsoleOutput(None if silent else 1)
     with Watch() as watch:
-        replay = Replay(recording, tier=tier, console=console, verify=verify, watch=watch, progress=progress)
+        replay = Replay(
+            recording, tier=tier, console=console, verify=verify, watch=watch, progress=progress, first=seek
+        )
         try:
             if seek is not None:
                 replay.seek(seek)

@@ -32,8 +32,9 @@ class Templates:
         self.memory = engine.new_memory(BYTES)
         self.cells = np.frombuffer(self.memory.map, CELL)
         self.used = 0
-        self.entries: list[tuple[int, int, int, int]] = []
-        self.saved = 0
+        #: Those of the file, and what this run has added to them.
+        self.saved = np.empty(0, ENTRY)
+        self.added: list[tuple[int, int, int, int]] = []
         engine.state["templates"] = engine.new_memory(TABLE * TEMPLATE_ENTRY).address
         engine.state["template_mask"] = TABLE - 1
 
@@ -45,8 +46,8 @@ class Templates:
         self.engine.counters["templates"] += 1
 
     def _enter(self, low: int, high: int, first: int, info: int) -> None:
-        self.entries.append((low, high, first, info))
-        if len(self.entries) > TABLE // 2:
+        self.added.append((low, high, first, info))
+        if len(self.saved) + len(self.added) > TABLE // 2:
             raise MemoryError("the template table is full")
         self.engine.call("add_template", low, high, self.memory.address + first * CELL_SIZE, info)
 
@@ -70,19 +71,16 @@ class Templates:
         if data is None:
             return
         count, used = struct.unpack_from("<QQ", data)
-        entries = np.frombuffer(data, ENTRY, count, 16)
+        self.saved = np.frombuffer(data, ENTRY, count, 16)
         self.cells[:used] = np.frombuffer(data, CELL, used, 16 + count * ENTRY.itemsize)
         self.used = used
-        self.entries = entries.tolist()
-        self.engine.call("add_templates", entries.ctypes.data, count, self.memory.address)
-        self.saved = count
+        self.engine.call("add_templates", self.saved.ctypes.data, count, self.memory.address)
 
     def save(self) -> None:
         """Write the store if this run has added to it: lifting a single one again would cost the next start more, with
         the import of Capstone and of the table."""
-        if len(self.entries) == self.saved:
+        if not self.added:
             return
-        entries = np.array(self.entries, ENTRY)
-        head = struct.pack("<QQ", len(entries), self.used)
-        cache.store(self._name(), head + entries.tobytes() + self.cells[: self.used].tobytes())
-        self.saved = len(entries)
+        self.saved, self.added = np.concatenate([self.saved, np.array(self.added, ENTRY)]), []
+        head = struct.pack("<QQ", len(self.saved), self.used)
+        cache.store(self._name(), head + self.saved.tobytes() + self.cells[: self.used].tobytes())

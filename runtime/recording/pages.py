@@ -10,8 +10,12 @@ import mmap
 import os
 import struct
 from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import xxhash
@@ -22,10 +26,14 @@ from runtime.recording.errors import RecordingError
 from runtime.recording.files import write_atomic, write_parts
 
 FRAME_PAGES = 32
+#: A frame's pack, where its compressed pages are, and their size.
+Frame = tuple[Path, int, int]
 #: What a frame may have at most.
 MOST_PAGES = 1024
 #: Frames that are uncompressed at once, and by how many threads.
 _TOGETHER, _THREADS = 128, min(4, len(os.sched_getaffinity(0)))
+#: Frames that are uncompressed before they are asked for, at most: 64 MB.
+_AHEAD = 512
 #: Of zstd, while recording: two thirds of the time of level 1 for a third more bytes (docs/performance.md).
 _LEVEL = -5
 _ZEROS = bytes(PAGE)
@@ -51,7 +59,7 @@ def _check(count: int, size: int, hashes: bytes) -> int:
     return xxhash.xxh3_64_intdigest(struct.pack("<4sII", _MAGIC, count, size) + hashes)
 
 
-def frames(path: Path) -> Iterator[tuple[int, int, list[bytes]]]:
+def frames(path: Path) -> Iterator[tuple[int, int, Sequence[bytes]]]:
     """(offset and size of the compressed pages, their hashes) of every complete frame; a cut tail ends the pack."""
     with path.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
@@ -60,7 +68,7 @@ def frames(path: Path) -> Iterator[tuple[int, int, list[bytes]]]:
             yield from _frames(path, data)
 
 
-def _frames(path: Path, data: mmap.mmap) -> Iterator[tuple[int, int, list[bytes]]]:
+def _frames(path: Path, data: mmap.mmap) -> Iterator[tuple[int, int, Sequence[bytes]]]:
     at, end = 0, len(data)
     while at + _HEADER.size <= end:
         magic, count, size, check = _HEADER.unpack_from(data, at)
@@ -73,25 +81,39 @@ def _frames(path: Path, data: mmap.mmap) -> Iterator[tuple[int, int, list[bytes]
         at += 16 * count
         if check != _check(count, size, hashes):
             raise RecordingError(f"{path} is damaged: the page frame before byte {at} does not match")
-        yield at, size, [hashes[slot : slot + 16] for slot in range(0, 16 * count, 16)]
+        yield at, size, _rows(count).unpack(hashes)
         at += size
 
 
-def read_frames(path: Path, places: list[tuple[int, int]]) -> list[memoryview]:
-    """The pages of frames at (offset, size of the compressed pages), uncompressed by several threads."""
+@cache
+def _rows(count: int) -> struct.Struct:
+    """The hashes of a frame."""
+    return struct.Struct("16s" * count)
+
+
+def read_frames(places: Sequence[Frame], threads: int = _THREADS) -> list[memoryview]:
+    """The pages of frames, uncompressed by several threads."""
+    bodies: list[Any] = [body for path, group in groupby(places, itemgetter(0)) for body in _bodies(path, group)]
     try:
-        with path.open("rb") as file:
-            bodies = [os.pread(file.fileno(), size, offset) for offset, size in places]
-        for body, (offset, _) in zip(bodies, places, strict=True):
-            if body[-8:] != xxhash.xxh3_64_digest(body[:-8]):
-                raise RecordingError(f"{path} is damaged: pages at byte {offset} were altered")
-        plain: list[Any] = [memoryview(body)[:-8] for body in bodies]
-        if len(plain) == 1:
-            return [memoryview(zstandard.ZstdDecompressor().decompress(plain[0]))]
-        found: Any = zstandard.ZstdDecompressor().multi_decompress_to_buffer(plain, threads=_THREADS)
+        if len(bodies) == 1:
+            return [memoryview(zstandard.ZstdDecompressor().decompress(bodies[0]))]
+        found: Any = zstandard.ZstdDecompressor().multi_decompress_to_buffer(bodies, threads=threads)
         return [memoryview(found[number]) for number in range(len(found))]
-    except (OSError, zstandard.ZstdError) as error:
-        raise RecordingError(f"{path} is damaged: pages at byte {places[0][0]} and behind: {error}") from error
+    except zstandard.ZstdError as error:
+        raise RecordingError(f"{places[0][0]} is damaged, or one behind it: {error}") from error
+
+
+def _bodies(path: Path, places: Iterable[Frame]) -> Iterator[memoryview]:
+    """The compressed pages of frames of one pack."""
+    try:  # mapped: a read lets other threads go on each time, and waits until they let this one
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            for _, offset, size in places:
+                body = memoryview(data[offset : offset + size])
+                if body[-8:] != xxhash.xxh3_64_digest(body[:-8]):
+                    raise RecordingError(f"{path} is damaged: pages at byte {offset} were altered")
+                yield body[:-8]
+    except (OSError, ValueError) as error:
+        raise RecordingError(f"{path} is damaged: {error}") from error
 
 
 class PageReader:
@@ -99,10 +121,12 @@ class PageReader:
 
     def __init__(self, directory: Path, below: PageReader | None = None):
         self._below = below
-        #: Of each frame: its pack, where its compressed pages are, and their size.
-        self._frames: list[tuple[Path, int, int]] = []
+        self._frames: list[Frame] = []
         #: Of each page: MOST_PAGES times the number of its frame, and its place there.
         self._where: dict[bytes, int] = {}
+        #: Frames that were uncompressed before they are asked for, and who is at it.
+        self._ahead: dict[int, memoryview] = {}
+        self._reading: Thread | None = None
         for path in sorted(directory.glob("*.pack")):
             self._add(path)
 
@@ -133,21 +157,40 @@ class PageReader:
             by_frame.setdefault(place // MOST_PAGES, []).append((key, place % MOST_PAGES, name))
         if self._below is not None:
             yield from self._below.fetch(elsewhere)
-        for path, group in self._groups(sorted(by_frame)):
-            contents = read_frames(path, [self._frames[number][1:] for number in group])
-            for number, content in zip(group, contents, strict=True):
-                for key, slot, name in by_frame[number]:
-                    page = content[slot * PAGE : slot * PAGE + PAGE]
-                    if page_hash(page) != name:
-                        raise RecordingError(f"{path} is damaged: a page is not what its hash says")
-                    yield key, page
+        for number, content in self._contents(sorted(by_frame)):
+            for key, slot, name in by_frame[number]:
+                page = content[slot * PAGE : slot * PAGE + PAGE]
+                if page_hash(page) != name:
+                    raise RecordingError(f"{self._frames[number][0]} is damaged: a page is not what its hash says")
+                yield key, page
 
-    def _groups(self, numbers: list[int]) -> Iterator[tuple[Path, list[int]]]:
-        """Frames to be read together: of one pack, not too many."""
-        for path, group in groupby(numbers, lambda number: self._frames[number][0]):
-            together = list(group)
-            for at in range(0, len(together), _TOGETHER):
-                yield path, together[at : at + _TOGETHER]
+    def read_ahead(self, names: Iterable[bytes]) -> None:
+        """Begin, in the background, to uncompress what a :meth:`fetch` of these pages will need. What is not used by
+        the next one is dropped."""
+        names = list(names)
+        numbers = sorted({self._where[name] // MOST_PAGES for name in names if name in self._where})
+        if self._below is not None:
+            self._below.read_ahead(name for name in names if name not in self._where)
+        self._reading = Thread(target=self._read_ahead, args=(numbers[:_AHEAD],))
+        self._reading.start()
+
+    def _read_ahead(self, numbers: list[int]) -> None:
+        with suppress(RecordingError):  # whoever fetches the page will hear of it
+            self._ahead.update(self._read(numbers, max(1, _THREADS - 1)))
+
+    def _contents(self, numbers: list[int]) -> Iterator[tuple[int, memoryview]]:
+        """The pages of frames, by their numbers."""
+        if self._reading is not None:
+            self._reading.join()
+            self._reading = None
+        ahead, self._ahead = self._ahead, {}
+        yield from ((number, ahead[number]) for number in numbers if number in ahead)
+        yield from self._read([number for number in numbers if number not in ahead], _THREADS)
+
+    def _read(self, numbers: list[int], threads: int) -> Iterator[tuple[int, memoryview]]:
+        for at in range(0, len(numbers), _TOGETHER):
+            together = numbers[at : at + _TOGETHER]
+            yield from zip(together, read_frames([self._frames[n] for n in together], threads), strict=True)
 
 
 class PageWriter:
@@ -199,10 +242,10 @@ class PageWriter:
                 path.unlink()
 
 
-def _repack(path: Path, found: list[tuple[int, int, list[bytes]]], live: set[bytes]) -> Iterator[bytes]:
+def _repack(path: Path, found: list[tuple[int, int, Sequence[bytes]]], live: set[bytes]) -> Iterator[bytes]:
     pending: list[tuple[bytes, bytes]] = []
     for offset, size, names in found:
-        (content,) = read_frames(path, [(offset, size)])
+        (content,) = read_frames([(path, offset, size)])
         pending += [(n, bytes(content[i * PAGE : (i + 1) * PAGE])) for i, n in enumerate(names) if n in live]
         while len(pending) >= FRAME_PAGES:
             yield pack_frame(pending[:FRAME_PAGES])

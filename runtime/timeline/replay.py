@@ -38,25 +38,30 @@ _FAR = 4096
 class Replay:
     """A machine under replay, at instruction ``icount``. Divergence when it leaves the recorded course. ``dense``:
     leave temporary checkpoints on the way, for somebody who moves about (runtime.timeline.dense), and states for later
-    sessions (runtime.timeline.shelving). ``shelf``: use those that earlier ones left, too."""
+    sessions (runtime.timeline.shelving). ``shelf``: use those that earlier ones left, too. ``first``: where it will be
+    sent first; what that takes is read from disk while the machine is built."""
 
     def __init__(self, recording: Recording, *, tier: str = "auto", console: ConsoleOutput | None = None,
                  verify: bool = True, watch: Watch | None = None, progress: Progress | None = None,
-                 factory: Factory | None = None, dense: bool = False, shelf: bool = True):  # fmt: skip
+                 factory: Factory | None = None, dense: bool = False, shelf: bool = True,
+                 first: int | None = None):  # fmt: skip
         self.recording, self._dense = recording, dense
         self._border = Replayer(recording.log.events, console)
         self._watch, self._progress = watch or Watch(), progress
         self._front = Exchange(self._border)
-        self.machine = build(recording.config(tier), self._front, factory)
+        config = recording.config(tier)
+        self._hashes = PageHashes(config.pages)
+        self._recorded = lru_cache(4)(self._load)
+        if first is not None:
+            self._read_ahead(first)
+        self.machine = build(config, self._front, factory)
         self._border.on_poll = self._poll
         self._digests = recording.log.digests if verify else []
         self._digest_icounts = [digest.icount for digest in self._digests]
         #: The last icount whose digest was the recorded one.
         self.verified = 0
-        self._hashes = PageHashes(len(self.machine.ram) // PAGE)
         self._kept = Kept(recording.pages)
         self._shelf, self._lead = Shelf(recording, shelf), Lead()
-        self._recorded = lru_cache(4)(self._load)
         self._base = recording.begin
         self._marked = (time.monotonic(), self.icount)
         self._begin()
@@ -232,6 +237,15 @@ class Replay:
         self._border.close()
         self.machine.close()
         self._shelf.close()
+
+    def _read_ahead(self, icount: int) -> None:
+        """Begin to read the pages of the recorded checkpoint before ``icount``; a state on the shelf is mostly of the
+        same."""
+        near = nearest(self.recording.checkpoints.icounts, icount)
+        if near >= self.recording.begin:
+            table = self._recorded(near).base
+            used = differing(table, self._hashes.table)
+            self.recording.pages.read_ahead(map(bytes, table[used].view(np.uint8)))
 
     def _begin(self) -> None:
         """Be at the recorded beginning; a machine that begins otherwise (a piece of a recording, another version's
