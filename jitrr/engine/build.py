@@ -11,20 +11,21 @@ import fcntl
 import json
 import os
 import struct
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitrr.engine import cache
 from jitrr.engine.memory import CodeArena
 from jitrr.engine.messages import message, read_message
 from jitrr.engine.object_file import ALIGNMENT, link
 from jitrr.microops.table import Outline
+
+if TYPE_CHECKING:
+    import subprocess
 
 MAX_WORKERS = 4
 #: Beside the installed native code when it could not be built: a line that says why.
@@ -138,6 +139,9 @@ def _joined(images: list[bytes]) -> tuple[bytes, dict[str, int]]:
 @contextmanager
 def _workers(frontend: str, count: int) -> Iterator[Callable[..., Any]]:
     """Start build processes; gives ``ask(task, *arguments) -> Future``."""
+    import subprocess  # late, like the next: most starts build nothing
+    from concurrent.futures import ThreadPoolExecutor
+
     command = [sys.executable, "-m", "jitrr.engine.build_worker", frontend]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)

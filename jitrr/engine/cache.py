@@ -8,7 +8,6 @@ beside the program (:data:`INSTALLED`; see :mod:`jitrr.engine.install`).
 from __future__ import annotations
 
 import os
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -83,6 +82,8 @@ def load(name: str, folder: Path | None = None) -> bytes | None:
 
 def store(name: str, content: bytes, folder: Path | None = None) -> None:
     """Write an entry of the cache, or of another folder; one that cannot be written is no error."""
+    import tempfile  # late: most runs have nothing to store
+
     folder = folder or cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)

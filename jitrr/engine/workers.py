@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import os
 import select
-import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitrr.engine.messages import message, take_message
+
+if TYPE_CHECKING:
+    import subprocess
 
 #: Regions that are finished after the machine's end, at most.
 MOST_LEFT = 600
@@ -22,6 +24,8 @@ class Worker:
     """A compile process. The pipes' ends, and the file that takes what is left, are the machine's and its alone."""
 
     def __init__(self, frontend: str):
+        import subprocess  # late: a run whose code is in the cache has no worker
+
         _finishing[:] = [process for process in _finishing if process.poll() is None]
         self._left = os.memfd_create("left")
         self._errors = os.memfd_create("errors")

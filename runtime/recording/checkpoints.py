@@ -8,10 +8,9 @@ up the checkpoints are thinned: old ones end up far apart, recent ones stay clos
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 import numpy as np
@@ -22,6 +21,9 @@ from runtime.recording.digest import PAGE, PageHashes, differing
 from runtime.recording.errors import RecordingError
 from runtime.recording.files import read_file, write_atomic
 from runtime.recording.pages import PageWriter
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 #: Bytes that checkpoints may take, if nobody says otherwise.
 DEFAULT_BUDGET = 1 << 30
@@ -114,6 +116,8 @@ class CheckpointWriter:
     """Writes checkpoints and their pages on a thread of its own; at most one is under way."""
 
     def __init__(self, directory: Path, pages: PageWriter, npages: int, budget: int):
+        from concurrent.futures import ThreadPoolExecutor  # late: only recording needs it
+
         self._directory, self._pages, self._budget = directory, pages, budget
         directory.mkdir()
         self._table = PageHashes(npages).table

@@ -22,6 +22,12 @@ def hash_rows(hashes: bytes) -> np.ndarray:
     return np.frombuffer(hashes, dtype=np.uint64).reshape(-1, 2)
 
 
+def row_names(table: np.ndarray) -> list[bytes]:
+    """The inverse of :func:`hash_rows`: 16 bytes for each row."""
+    joined = table.tobytes()
+    return [joined[at : at + 16] for at in range(0, len(joined), 16)]
+
+
 def differing(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Sorted numbers of the rows in which two tables of hashes differ."""
     return np.flatnonzero((first[:, 0] != second[:, 0]) | (first[:, 1] != second[:, 1]))

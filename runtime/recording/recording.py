@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
@@ -19,10 +18,12 @@ from runtime.recording.errors import RecordingError
 from runtime.recording.files import bytes_in, read_file, read_json, write_atomic, write_json
 from runtime.recording.labels import LABELS
 from runtime.recording.log import Log, LogWriter
-from runtime.recording.packed import Unpacked
 from runtime.recording.pages import PageReader, PageWriter
 from runtime.recording.shelf import SHELF
 from runtime.recording.touched import Touched, TouchedWriter
+
+if TYPE_CHECKING:
+    from runtime.recording.packed import Unpacked
 
 #: Version of the format. A reader refuses newer ones; what an older one meant is listed in its ``quirks``.
 FORMAT = 3
@@ -81,6 +82,8 @@ class RecordingWriter:
 
     def discard(self) -> None:
         """Remove what was made: the machine could not be built, there is nothing to record."""
+        import shutil
+
         if hasattr(self, "checkpoints"):
             self.abandon()
         shutil.rmtree(self.path, ignore_errors=True)
@@ -92,7 +95,7 @@ class Recording:
     def __init__(self, path: Path, children: tuple[Path, ...] = ()):
         #: Where the user has it: a directory, or a packed recording, which is unpacked in ``path``.
         self.given = path
-        self._unpacked = Unpacked(path) if path.is_file() else None
+        self._unpacked = _unpacked(path) if path.is_file() else None
         self.path = path = self._unpacked.directory if self._unpacked else path
         if not (path / MANIFEST).is_file():
             what = "is not a recording (it has no manifest.json)" if path.exists() else "does not exist"
@@ -201,6 +204,12 @@ class Recording:
             "created": self.manifest["created"], "versions": self.manifest["versions"], "begin": self.begin,
             "parent": self.manifest.get("parent"),
         }  # fmt: skip
+
+
+def _unpacked(path: Path) -> Unpacked:
+    from runtime.recording.packed import Unpacked  # late: it brings archives with it
+
+    return Unpacked(path)
 
 
 def store_images(path: Path, config: MachineConfig) -> None:

@@ -8,9 +8,7 @@ cache. What was not used for longest goes when there is no room. docs/format.md,
 from __future__ import annotations
 
 import os
-import tempfile
 from bisect import insort
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +25,8 @@ from runtime.recording.checkpoints import DEFAULT_BUDGET
 from runtime.recording.digest import page_hash
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from runtime.recording.recording import Recording
 
 SHELF = "shelf"
@@ -86,7 +86,6 @@ class Shelf:
         inside, beside = recording.path / SHELF, cache_dir() / SHELF / recording.identity.hex()
         #: Folders with states; the first that can be written to gets new ones.
         self._folders = [beside] if recording.packed else [inside, beside]
-        self._thread = ThreadPoolExecutor(1, "shelf")
         self._writing: list[Future[None]] = []
         self.look()
 
@@ -136,12 +135,19 @@ class Shelf:
     def close(self) -> None:
         """Wait until all is written, and end."""
         self.settle()
-        self._thread.shutdown()
+        if "_thread" in self.__dict__:
+            self._thread.shutdown()
 
     def settle(self) -> None:
         """Wait until all is written."""
         while self._writing:
             self._writing.pop().result()
+
+    @cached_property
+    def _thread(self) -> ThreadPoolExecutor:
+        from concurrent.futures import ThreadPoolExecutor  # late: most sessions leave nothing
+
+        return ThreadPoolExecutor(1, "shelf")
 
     @cached_property
     def _room(self) -> int:
@@ -165,6 +171,8 @@ class Shelf:
 
 def _write_alone(path: Path, data: bytes) -> None:
     """Write a whole file although others may be writing the same one."""
+    import tempfile
+
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -14,7 +14,15 @@ from runtime.borders.console import ConsoleOutput
 from runtime.borders.exchange import Exchange
 from runtime.borders.replayer import Replayer
 from runtime.machine_api import Stop, StopReason
-from runtime.recording.digest import PAGE, PageHashes, decode_state, differing, encode_state, machine_digest
+from runtime.recording.digest import (
+    PAGE,
+    PageHashes,
+    decode_state,
+    differing,
+    encode_state,
+    machine_digest,
+    row_names,
+)
 from runtime.recording.errors import Divergence, RecordingError
 from runtime.recording.recording import Recording
 from runtime.recording.shelf import Shelf
@@ -245,7 +253,7 @@ class Replay:
         if near >= self.recording.begin:
             table = self._recorded(near).base
             used = differing(table, self._hashes.table)
-            self.recording.pages.read_ahead(map(bytes, table[used].view(np.uint8)))
+            self.recording.pages.read_ahead(row_names(table[used]))
 
     def _begin(self) -> None:
         """Be at the recorded beginning; a machine that begins otherwise (a piece of a recording, another version's
@@ -289,7 +297,7 @@ class Replay:
     def _write_pages(self, pages: np.ndarray, wanted: np.ndarray) -> None:
         """Give ``pages`` of RAM the contents that the page map ``wanted`` says."""
         ram, elsewhere = self.machine.ram, []
-        for page, name in zip(pages.tolist(), map(bytes, wanted[pages].view(np.uint8)), strict=True):
+        for page, name in zip(pages.tolist(), row_names(wanted[pages]), strict=True):
             content = self._kept.page(name)
             if content is None:
                 elsewhere.append((page, name))
