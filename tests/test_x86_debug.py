@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from bare_machine import BareMachine
 from x86_guest_images import build, qemu_prints, transcript
 
-from jitrr.engine.constants import READ, WATCH_LEAVE, WRITE
+from jitrr.engine.constants import PAGE_WATCH, READ, WATCH_LEAVE, WRITE
 from jitrr.engine.exits import Exit
 
 GDT, IDT, CODE, HANDLERS, STACK, DATA = 0x1000, 0x2000, 0x10000, 0x11000, 0x20000, 0x30000
@@ -264,3 +264,21 @@ def test_watches_of_the_engine(machine: BareMachine, kind: int) -> None:
     assert machine.cpu.get("debug_hits") == 0
     machine.engine.call("set_watch", 7, 0, 0, 0)
     assert machine.cpu.get("watches") == 0
+
+
+@pytest.mark.parametrize("physical", [False, True])
+def test_watches_that_are_off_are_not_there(machine: BareMachine, physical: bool) -> None:
+    """A debugger's, between two of its motions: accesses are as fast as without them, and end nothing."""
+    breakpoints = machine.engine.breakpoints
+    watch = breakpoints.watch_physical if physical else breakpoints.watch
+    watch([(DATA, 4, "write")])
+    for on in (False, True, False, True, True):
+        breakpoints.enable(on)
+        machine.cpu.set("pc", CODE)
+        assert (run(machine, STORE + "ebfe", until=machine.engine.icount + 10) == Exit.REQUEST) is on
+        assert bool(breakpoints.take_hits()) is on
+        assert bool(machine.cpu.get("watches")) is (on and not physical)
+        assert bool(machine.engine.page_flags[DATA >> 12] & PAGE_WATCH) is (on and physical)
+    watch([])
+    machine.cpu.set("pc", CODE)
+    assert run(machine, STORE + "ebfe", until=machine.engine.icount + 10) != Exit.REQUEST

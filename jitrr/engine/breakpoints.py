@@ -51,8 +51,9 @@ class Breakpoints:
         engine.state["cuts"] = self._cuts.ctypes.data
         self._sorted = np.zeros(1, np.uint64)
         self._enabled = False
-        self._watched = 0
-        self._physical = 0
+        #: As set, whether they are in use or not: (first, bytes, bits of ``watch_kind``).
+        self._watches: list[tuple[int, int, int]] = []
+        self._physical: list[tuple[int, int, int]] = []  # of places, 1 << READ and 1 << WRITE
 
     def set(self, addresses: Iterable[int]) -> None:
         """Stop (Exit.BREAK) before the instructions at these linear addresses, mapped or not."""
@@ -72,9 +73,13 @@ class Breakpoints:
         self.enable(self._enabled)
 
     def enable(self, on: bool) -> None:
-        """Whether breakpoints stop a run."""
-        self._enabled = on
+        """Whether breakpoints and watchpoints stop a run. While they do not, they cost nothing."""
         self._engine.state["break_count"] = len(self._addresses) if on else 0
+        if on != self._enabled:
+            self._enabled = on
+            self._use_watches(len(self._watches))
+            if self._physical:
+                self._use_physical()
 
     def pass_here(self) -> None:
         """The breakpoint at the instruction that comes next does not stop it this time."""
@@ -88,31 +93,36 @@ class Breakpoints:
 
     def watch(self, watches: Iterable[tuple[int, int, str]]) -> None:
         """End a run (Exit.REQUEST) after instructions that access these linear addresses: (first, bytes, kind)."""
-        wanted = list(watches)
+        wanted = [(_signed(address), size, KINDS[kind] | WATCH_LEAVE) for address, size, kind in watches]
         room = WATCHES - DEBUG_WATCHES
         if len(wanted) > room:
             raise TooManyWatches(f"there are {len(wanted)} watchpoints, and room for {room}: delete one")
-        for number in range(max(len(wanted), self._watched)):
-            address, size, kind = wanted[number] if number < len(wanted) else (0, 0, "")
-            bits = KINDS[kind] | WATCH_LEAVE if kind else 0
-            self._engine.call("set_watch", DEBUG_WATCHES + number, _signed(address), size, bits)
-        self._watched = len(wanted)
+        before, self._watches = len(self._watches), wanted
+        self._use_watches(max(before, len(wanted)))
+
+    def _use_watches(self, count: int) -> None:
+        """Tell the engine of the first ``count`` watches, those of them that there are now."""
+        used = self._watches if self._enabled else []
+        for number, watch in enumerate([*used, *[(0, 0, 0)] * (count - len(used))]):
+            self._engine.call("set_watch", DEBUG_WATCHES + number, *watch)
 
     def watch_physical(self, watches: Iterable[tuple[int, int, str]]) -> None:
         """The same for guest physical addresses of RAM; ValueError when it is none. Every access is seen but those of
         page walks and of fetching code."""
-        engine = self._engine
         places = []
         for address, size, kind in watches:
-            first, last = engine.locate(address), engine.locate(address + size - 1)
+            first, last = self._engine.locate(address), self._engine.locate(address + size - 1)
             if first is None or last is None:
                 raise ValueError(f"there is no RAM at physical address {address:#x}")
             places.append((first, size, KINDS[kind]))
         if len(places) > PHYSICAL_WATCHES:
             raise TooManyWatches(f"there is room for {PHYSICAL_WATCHES} physical watchpoints: delete one")
-        if not places and not self._physical:
-            return
-        self._physical = len(places)
+        if places or self._physical:
+            self._physical = places
+            self._use_physical()
+
+    def _use_physical(self) -> None:
+        engine, places = self._engine, self._physical if self._enabled else []
         engine.page_flags &= 0xFF ^ PAGE_WATCH ^ PAGE_WATCH_READ
         fields = [engine.state[name] for name in ("watch_place", "watch_length", "watch_access")]
         for number in range(PHYSICAL_WATCHES):

@@ -20,8 +20,10 @@ FOR_WRITE = 256
 #: alignment is checked: then every access takes the slow path.
 TLBS = 3
 #: Address spaces whose translations are kept, bytes of an entry of their table, and flush epochs until all TLBs are
-#: emptied (they are in the low 12 bits of tags).
-CONTEXTS, CONTEXT_ENTRY, SALTS = 8, 64, 4096
+#: emptied (they are in the low 11 bits of tags).
+CONTEXTS, CONTEXT_ENTRY, SALTS = 8, 64, 2048
+#: In a tag: the translation is right, but accesses are to take the slow path.
+TAG_SLOW = SALTS
 #: Entries of the table of what pages were used for (Engine.take_touched), and the bit that stands for a page of RAM
 #: that was written; 1 << READ, 1 << WRITE and 1 << EXEC are for pages of linear addresses.
 TOUCHED, TOUCHED_PLACE = 1 << 16, 8

@@ -81,7 +81,7 @@ ENGINE_FIELDS = {
     "jc_key": "validates jump-cache entries: flush epoch << 16 | mode",
     "jc": "jump cache: JC_SIZE entries of pc, key, cell, 0",
     "tlb": "TLB in use: TLB_SIZE entries of read tag, write tag, execute tag, addend",
-    "tlb_salt": "flush epoch, in the low 12 bits of each tag",
+    "tlb_salt": "flush epoch, in the low 11 bits of each tag",
     "tlb_base": "first of the TLBs of the context in use (one per privilege)",
     "tlb_all": "first of the TLBs of all contexts",
     "last_salt": "the last flush epoch given to a context",

@@ -33,6 +33,7 @@ from jitrr.engine.constants import (
     PHYSICAL_WATCHES,
     PT_HEAT_LIMIT,
     READ,
+    TAG_SLOW,
     TLB_BYTES,
     TLB_ENTRY,
     TLB_SIZE,
@@ -252,14 +253,17 @@ def build(
         entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
         page = address & -4096
         tag = page | ld64(cpu + O_SALT)
-        if ld64(cpu + O_WATCHES) != 0 and hits_of(cpu, page, 4096, 1 << READ | 1 << WRITE) != 0:
-            found &= ~(MAY_READ | MAY_WRITE)  # all accesses to the page are to be seen
         flags = ld8(ld64(cpu + O_FLAGS) + lsr(frame, 12))
-        if flags & PAGE_WATCH_READ:
-            found &= ~MAY_READ
         fast_write = (found & MAY_WRITE) != 0 and flags == PAGE_DIRTY
-        st64(entry, tag if found & MAY_READ else 0)
-        st64(entry + 8, tag if fast_write else 0)
+        read, write = tag if found & MAY_READ else 0, tag if fast_write else 0
+        if ld64(cpu + O_WATCHES) != 0 and hits_of(cpu, page, 4096, 1 << READ | 1 << WRITE) != 0:
+            flags |= PAGE_WATCH | PAGE_WATCH_READ  # all accesses to the page are to be seen
+        if flags & PAGE_WATCH_READ and read:
+            read = tag ^ TAG_SLOW
+        if flags & PAGE_WATCH:
+            fast_write, write = False, tag ^ TAG_SLOW if found & MAY_WRITE else 0
+        st64(entry, read)
+        st64(entry + 8, write)
         st64(entry + 16, tag if found & MAY_EXEC else 0)
         st64(entry + 24, ld64(cpu + O_RAM) + frame - page)
         return touch(cpu, address, 1 << WRITE if fast_write else 0)
@@ -269,7 +273,10 @@ def build(
         """Place (physical.locate) of a linear address, or -1 with an exception pending."""
         tlb = ld64(cpu + O_TLB_BASE) + user * TLB_BYTES
         entry = tlb + (lsr(address, 12) & (TLB_SIZE - 1)) * TLB_ENTRY
-        if ld64(entry + access * 8) == (address & -4096) | ld64(cpu + O_SALT):
+        other = ld64(entry + access * 8) ^ ((address & -4096) | ld64(cpu + O_SALT))
+        if other == TAG_SLOW:
+            touch(cpu, address, 1 << READ | 1 << access)
+        if other & ~TAG_SLOW == 0:
             return address + ld64(entry + 24) - ld64(cpu + O_RAM)
         found = walk(cpu, address, access, user)
         if found == -1:
