@@ -362,7 +362,8 @@ class Engine:
         """Forget all translations (templates stay)."""
         if self.tier is not None:
             self.tier.forget_all()
-        self.block_table.array[:] = 0
+        if self.state["cells"] != self.arena.address + CELL_SIZE:  # there are any: what is zero is not to be touched
+            self.block_table.array[:] = 0
         self.page_flags &= 0xFF ^ k.PAGE_CODE
         self.code_lines[:] = 0
         self.blocks_on_page.clear()

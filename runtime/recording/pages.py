@@ -61,28 +61,22 @@ def _check(count: int, size: int, hashes: bytes) -> int:
 
 def frames(path: Path) -> Iterator[tuple[int, int, Sequence[bytes]]]:
     """(offset and size of the compressed pages, their hashes) of every complete frame; a cut tail ends the pack."""
-    with path.open("rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            yield from _frames(path, data)
-
-
-def _frames(path: Path, data: mmap.mmap) -> Iterator[tuple[int, int, Sequence[bytes]]]:
-    at, end = 0, len(data)
-    while at + _HEADER.size <= end:
-        magic, count, size, check = _HEADER.unpack_from(data, at)
-        if magic != _MAGIC or count > MOST_PAGES:
-            raise RecordingError(f"{path} is damaged: no page frame at byte {at}")
-        at += _HEADER.size
-        hashes = data[at : at + 16 * count]
-        if len(hashes) < 16 * count:
-            return
-        at += 16 * count
-        if check != _check(count, size, hashes):
-            raise RecordingError(f"{path} is damaged: the page frame before byte {at} does not match")
-        yield at, size, _rows(count).unpack(hashes)
-        at += size
+    with path.open("rb", buffering=0) as file:
+        at, end = 0, os.fstat(file.fileno()).st_size
+        while at + _HEADER.size <= end:
+            head = os.pread(file.fileno(), _HEADER.size + 16 * FRAME_PAGES, at)
+            magic, count, size, check = _HEADER.unpack_from(head)
+            if magic != _MAGIC or count > MOST_PAGES:
+                raise RecordingError(f"{path} is damaged: no page frame at byte {at}")
+            at += _HEADER.size
+            hashes = head[_HEADER.size :] if count <= FRAME_PAGES else os.pread(file.fileno(), 16 * count, at)
+            if len(hashes) < 16 * count:
+                return
+            at, hashes = at + 16 * count, hashes[: 16 * count]
+            if check != _check(count, size, hashes):
+                raise RecordingError(f"{path} is damaged: the page frame before byte {at} does not match")
+            yield at, size, _rows(count).unpack(hashes)
+            at += size
 
 
 @cache
