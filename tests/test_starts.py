@@ -14,8 +14,8 @@ from real_machine import FRONTENDS, empty_cache
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What no seek needs that has been made before, or ever.
-HEAVY = {"numba", "llvmlite", "capstone", "asyncio", "runtime.guests", "runtime.debug", "frontends.x86.table",
-         "frontends.arm.table"}  # fmt: skip
+HEAVY = {"numba", "llvmlite", "capstone", "asyncio", "mcap", "runtime.guests", "runtime.debug",
+         "frontends.x86.table", "frontends.arm.table"}  # fmt: skip
 #: Runs a command; then its modules, as a line of standard error, before the process is gone.
 START = """
 import sys, json
