@@ -76,7 +76,8 @@ def test_only_what_may_have_a_hit_is_searched() -> None:
 
 
 def test_each_searches_runs_forward_and_an_idle_one_takes_half_of_what_another_has() -> None:
-    parts = search.segments([*range(10, 400, 10)], 0, 400)
+    length = search.FIRST // 4
+    parts = search.segments([*range(length, 40 * length, length)], 0, 40 * length)
     shares = search.Shares(parts)
     taken: dict[str, list[int]] = {"a": [], "b": []}
     for who in ["a", *["b", "b", "a"] * 9, *"ab" * len(parts)]:
@@ -87,6 +88,14 @@ def test_each_searches_runs_forward_and_an_idle_one_takes_half_of_what_another_h
     assert taken["a"][0] == 0 and taken["b"][:4] == [4, 3, 2, 1]
     for numbers in taken.values():  # few begin elsewhere than where the one before ended
         assert sum(later != earlier - 1 for earlier, later in pairwise(numbers)) <= 5
+
+
+def test_behind_a_hit_a_run_is_searched_from_its_end() -> None:
+    length = search.FIRST // 4
+    shares = search.Shares(search.segments([*range(length, 40 * length, length)], 0, 40 * length))
+    assert [shares.take("a", 40) for _ in range(2)] == [0, 4]
+    shares.hit("a")
+    assert [shares.take("a", 4) for _ in range(4)] == [1, 2, 3, None]
 
 
 def test_segments_behind_a_hit_are_nobodys_and_those_of_a_lost_helper_are_searched_again() -> None:

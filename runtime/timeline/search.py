@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 MANY, LONG = 8, 2 << 30
 #: Processes at most, the session's own among them.
 MOST = 8
-#: How much longer each run of segments is than the one behind it, and segments that are worth sharing.
-GROWTH, WORTH = 4, 3
+#: Instructions of the last run of segments (besides the last segment itself), how much longer each is than the one
+#: behind it, and segments that are worth sharing.
+FIRST, GROWTH, WORTH = 64 << 20, 4, 3
 
 
 def segments(
@@ -44,25 +45,37 @@ def segments(
 class Shares:
     """Who searches which of ``segments``, known by their numbers: runs of them, each searched forward, for a machine
     that comes out of one has all that the next one needs. The runs get longer toward the first segment. Whoever has
-    nothing left takes the later half of what somebody else has before it."""
+    nothing left takes the later half of what somebody else has before it. A run in which there is a hit is gone on with
+    from its end: there may well be others, and only the last one counts."""
 
     def __init__(self, segments: Sequence[tuple[int, int]]):
         self._segments = segments
         self._waiting: list[list[int]] = []  # nobody's, the next segment of each last
         self._own: dict[object, list[int]] = {}
-        first, size = 0, 1
-        while first < len(segments):
-            self._waiting.append(list(range(first, min(first + size, len(segments)))))
-            first, size = first + size, size * GROWTH
+        self._hit: set[object] = set()  # whose run has one
+        run, length, least = list[int](), 0, 0
+        for number, (at, to) in enumerate(segments):
+            run.append(number)
+            length += to - at
+            if length >= least:
+                self._waiting.append(run)
+                run, length, least = [], 0, GROWTH * least or FIRST
+        self._waiting.append(run)
 
     def take(self, who: object, limit: int, begins: Container[int] | None = None) -> int | None:
         """The next segment for ``who``, or None: a number below ``limit``, and unless it goes on with a run, one that
         begins at one of ``begins``."""
         for run in (*self._waiting, *self._own.values()):
             run[:] = [number for number in run if number < limit]
-        run = self._own.get(who) or self._run(begins)
-        self._own[who] = run
-        return run.pop() if run else None
+        run = self._own.get(who)
+        if not run:
+            run = self._own[who] = self._run(begins)
+            self._hit.discard(who)
+        return run.pop(0 if who in self._hit else -1) if run else None
+
+    def hit(self, who: object) -> None:
+        """There was one in the segment that ``who`` took last."""
+        self._hit.add(who)
 
     def give_back(self, who: object, number: int) -> None:
         """Somebody else has to search this segment, and what ``who`` had before it."""
@@ -187,7 +200,6 @@ class _Hunt:
             tier.spare(True)
         try:
             self._mine = self._next()
-            self._exchange(0.0)
             while not self._decided():
                 if self._mine is None:
                     self._wait()
@@ -216,10 +228,15 @@ class _Hunt:
     def _search(self, search: Callable[[int, int], Hit | None]) -> None:
         assert self._mine is not None
         try:
-            self._done[self._mine] = search(*self._parts[self._mine])
+            self._put(self, self._mine, search(*self._parts[self._mine]))
         except Interrupted:
             if self._asked or self._mine < self._limit():
                 raise
+
+    def _put(self, who: object, part: int, hit: Hit | None) -> None:
+        self._done[part] = hit
+        if hit is not None:
+            self._shares.hit(who)
 
     def _interrupt(self, asked: Callable[[], bool]) -> Callable[[], bool]:
         def interrupt() -> bool:
@@ -259,6 +276,6 @@ class _Hunt:
         if kind == "error":
             raise value
         if kind == "hit":
-            self._done[part] = value
+            self._put(worker, part, value)
         elif kind == "ended":
             self._shares.give_back(worker, part)
