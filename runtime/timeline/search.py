@@ -67,7 +67,7 @@ class Shares:
         begins at one of ``begins``."""
         for run in (*self._waiting, *self._own.values()):
             run[:] = [number for number in run if number < limit]
-        run = self._own.get(who)
+        run = self._own.get(who, [])
         if not run:
             run = self._own[who] = self._run(begins)
             self._hit.discard(who)
