@@ -54,12 +54,9 @@ def _version(arch: str) -> bytes:
 
 def key(kind: str, arch: str, *parts: bytes | str) -> str:
     """File name of an entry."""
-    state = xxhash.xxh3_128(_version(arch))
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        state.update(len(data).to_bytes(8, "little"))
-        state.update(data)
-    return f"{kind}-{state.hexdigest()}"
+    data = [part.encode() if isinstance(part, str) else part for part in parts]
+    counted = b"".join([len(part).to_bytes(8, "little") + part for part in data])
+    return f"{kind}-{xxhash.xxh3_128_hexdigest(_version(arch) + counted)}"
 
 
 def names(kind: str) -> set[str]:

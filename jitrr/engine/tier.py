@@ -21,6 +21,7 @@ from jitrr.engine import cache
 from jitrr.engine.cells import BRANCH, CELL, CELL_SIZE, CROSS, EXIT, KERNEL_32, KERNEL_64, NEAR
 from jitrr.engine.former import LARGE, SMALL, Body, Formed, Former
 from jitrr.engine.memory import CodeArena
+from jitrr.engine.templates import signed
 from jitrr.engine.traces import Trace
 from jitrr.engine.workers import Worker
 
@@ -41,7 +42,7 @@ TURN = 12
 #: entered, the guest must be doing something else now: only the least.
 WIDE, TRACE_PAUSE, LONGEST_PAUSE, MANY = 8, 30, 1000, 100
 #: Times as many executions as otherwise, before a block is compiled while the tier is sparing.
-SPARING = 512
+SPARING = 128
 #: Services from one look at what other processes have added to the cache to the next.
 LOOK = 100
 
@@ -84,6 +85,8 @@ class Tier:
         self.pool_used = 0
         self.full = False
         self.failures: list[str] = []
+        self._arena, self._words = engine.arena.address, memoryview(engine.arena.map).cast("q")
+        self._stale, self._unhot = (signed(engine.native[name]) for name in ("stale", "head"))
         engine.state["hot_reset"] = threshold
         # Now if all is to be compiled, so that it is ready when the first region is; otherwise when it is needed. A
         # guest that waits leaves its core to a second one.
@@ -109,16 +112,20 @@ class Tier:
         self._body_arguments = [each.ctypes.data for each in (self.kinds, *self._room)]
 
     # -- between runs -------------------------------------------------------------------------------------------------
-    def service(self) -> None:
-        """Take newly hot blocks, and code that is ready."""
-        s = self.engine.state
-        count = int(s["hot_count"])
-        if count:
+    def take_hot(self) -> None:
+        """See to newly hot blocks: those whose regions are in the cache have them at once."""
+        state = self.engine.state
+        if count := int(state["hot_count"]):
             hot = self.engine.hot_words[:count].tolist()
-            s["hot_count"] = 0
+            state["hot_count"] = 0
             # Large regions first: what they cover need not be looked for.
             for head, pc in [each for each in hot if not self._starts_large(*each)]:
                 self._hot(head, pc)
+
+    def service(self) -> None:
+        """Take newly hot blocks, and code that is ready; 100 times a second."""
+        self.take_hot()
+        s = self.engine.state
         if s["sample"]:
             self._sampled(int(s["sample"]), int(s["sample_pc"]))
             s["sample"] = 0
@@ -416,28 +423,30 @@ class Tier:
         self.pool_words[at + 2 * len(heads)] = entries
 
     def _is_stale(self, head: int) -> bool:
-        return int(self._cell(head)["handler"]) == self.engine.native["stale"]
+        return self._word(head, 0) == self._stale
 
     def _cell(self, address: int) -> Any:
-        return self.engine.cells[(address - self.engine.arena.address) // CELL_SIZE]
+        return self.engine.cells[(address - self._arena) // CELL_SIZE]
+
+    def _word(self, head: int, number: int) -> int:
+        """One of the words of a block's cells, four a cell."""
+        return self._words[(head - self._arena >> 3) + number]
 
     # -- blocks -------------------------------------------------------------------------------------------------------
     def mode_of(self, head: int) -> int:
         """Translation mode of a block: its head cell keeps ``phys | mode << 44`` in its second word."""
-        start = (head - self.engine.arena.address) // CELL_SIZE
-        return int(self.engine.cells[start : start + 1].view(np.uint64)[1]) >> 44 & 255
+        return self._word(head, 1) >> 44 & 255
 
     def worth(self, head: int) -> bool:
         """A block that has been run often enough to be part of a region."""
-        cell = self._cell(head)
-        handler = int(cell["handler"])
-        if handler == self.engine.native["stale"]:
+        handler = self._word(head, 0)
+        if handler == self._stale:
             return False
-        return handler != self.engine.native["head"] or int(cell["imm"]) < self.threshold - self.threshold // 16
+        return handler != self._unhot or self._word(head, 2) < self.threshold - self.threshold // 16
 
     def length(self, head: int) -> int:
         """Instructions of a block."""
-        return int(self._cell(head)["uncount"])
+        return self._word(head, 3) & 0xFFFF
 
     def size(self, head: int) -> tuple[int, bool]:
         """Cells of a block, and whether a region ends in it for sure."""
@@ -448,8 +457,7 @@ class Tier:
 
     def link(self, head: int, index: int) -> int:
         """Head cell that a near goto leads to, or 0 where it has not been taken yet."""
-        start = (head - self.engine.arena.address) // CELL_SIZE + index
-        return int(self.engine.cells[start : start + 1].view(np.uint64)[1])
+        return self._word(head, 4 * index + 1)
 
     def body(self, head: int) -> Body:
         """A block's cells without addresses."""
