@@ -26,8 +26,6 @@ from runtime.machine_api import Stop, StopReason
 #: Instructions between two looks at the outside, at most; and the wall time to aim at.
 SLICE = 4_000_000
 POLL_SECONDS = 0.01
-#: The same where blocks have become hot, whose regions may be in the cache.
-HOT_SECONDS = 0.002
 #: Executions of a block before the disk cache is asked for it, and before it is compiled.
 CACHED_AFTER, COMPILE_AFTER = 1_000, 8_000
 
@@ -117,7 +115,7 @@ class BoardMachine:
         #: Interrupt lines that are up, as the bits of field ``irq`` (Frontend.pending).
         self.waiting = 0
         self._serviced = -1
-        self._next_poll = self._next_look = 0.0
+        self._next_poll = 0.0
         self.engine = self.make_engine()
         self.words = memoryview(self.engine.block.map).cast("Q")
         layout = self.engine.layout
@@ -224,16 +222,19 @@ class BoardMachine:
     def run_to(self, icount: int) -> Stop:
         """See runtime.machine_api.Machine."""
         boundary = self._boundary
-        border, clock = self.border, self.clock
+        border, clock, engine = self.border, self.clock, self.engine
         while True:
             now = self.icount
             if self._ending is not None:
                 return self._end(now)
             if now >= icount:
                 return Stop(StopReason.REACHED, now)
-            look = boundary and now != self._serviced and time.monotonic() >= self._next_look
-            if look and self._look_around():
-                return Stop(StopReason.INTERRUPTED, now)
+            if boundary and now != self._serviced and time.monotonic() >= self._next_poll:
+                self._next_poll = time.monotonic() + POLL_SECONDS
+                if engine.tier is not None:
+                    engine.tier.service()
+                if border.poll(now):
+                    return Stop(StopReason.INTERRUPTED, now)
             border.deliver_due(now)
             clock.run_due()
             self._serviced = now
@@ -250,16 +251,6 @@ class BoardMachine:
             if (stop := self._run(now, icount)) is not None:
                 return stop
             boundary = self._boundary
-
-    def _look_around(self) -> bool:
-        """See to what became hot, and in longer intervals to everything outside; whether that ends the run."""
-        tier, moment = self.engine.tier, time.monotonic()
-        if due := moment >= self._next_poll:
-            self._next_poll = moment + POLL_SECONDS
-        if tier is not None:
-            tier.service() if due else tier.take_hot()
-        self._next_look = min(self._next_poll, moment + HOT_SECONDS)
-        return due and self.border.poll(self.icount)
 
     def _run(self, now: int, icount: int) -> Stop | None:
         """One native run: to the next thing that is known to happen."""
@@ -313,7 +304,7 @@ class BoardMachine:
         reached = self.border.idle(now, self.clock.next_deadline())
         self._set_icount(min(reached, icount))
         self.idled += self.icount - now
-        self._next_poll = self._next_look = 0.0
+        self._next_poll = 0.0
 
     def _end(self, now: int) -> Stop:
         assert self._ending is not None

@@ -112,20 +112,16 @@ class Tier:
         self._body_arguments = [each.ctypes.data for each in (self.kinds, *self._room)]
 
     # -- between runs -------------------------------------------------------------------------------------------------
-    def take_hot(self) -> None:
-        """See to newly hot blocks: those whose regions are in the cache have them at once."""
-        state = self.engine.state
-        if count := int(state["hot_count"]):
+    def service(self) -> None:
+        """Take newly hot blocks, and code that is ready."""
+        s = self.engine.state
+        count = int(s["hot_count"])
+        if count:
             hot = self.engine.hot_words[:count].tolist()
-            state["hot_count"] = 0
+            s["hot_count"] = 0
             # Large regions first: what they cover need not be looked for.
             for head, pc in [each for each in hot if not self._starts_large(*each)]:
                 self._hot(head, pc)
-
-    def service(self) -> None:
-        """Take newly hot blocks, and code that is ready; 100 times a second."""
-        self.take_hot()
-        s = self.engine.state
         if s["sample"]:
             self._sampled(int(s["sample"]), int(s["sample_pc"]))
             s["sample"] = 0
