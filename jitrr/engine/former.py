@@ -117,10 +117,16 @@ class Former:
         self.deltas.append(delta)
         return True
 
-    def find(self, pc: int) -> int:
-        """Head of the block at a virtual pc, if it is mapped and translated, else 0."""
-        phys = self.engine.peek_code(self.engine.linear(pc))
-        return 0 if phys is None else self.engine.call("find_block", phys | self.mode << 44)
+    def find(self, pc: int, make: bool = False) -> int:
+        """Head of the block at a virtual pc, if it is mapped and translated, else 0. ``make``: translate it if there is
+        room."""
+        place = self.engine.peek_code(self.engine.linear(pc))
+        if place is None:
+            return 0
+        head = self.engine.call("find_block", place | self.mode << 44)
+        if head or not make or self.engine.state["cells"] >= self.engine.state["cells_end"]:
+            return head
+        return self.engine.translate(pc, place, self.mode)
 
     def _return_site(self, number: int, cells: np.ndarray) -> None:
         """Behind a call that leads into the region, take the block it returns to as well."""
