@@ -193,13 +193,13 @@ class Tier:
             return
         if head not in self.asked:
             self.asked.add(head)
-            covered = any(entry in self.large for entry in self.users.get(head, ()))
+            covered = not self.sparing and any(entry in self.large for entry in self.users.get(head, ()))
             if not covered and self._put_cached(head, pc, SMALL):
                 return
             if self.patience > self.threshold:
                 self._cell(head)["imm"] = self.threshold if covered else self.patience - self.threshold
                 return
-        if head in self.users and not self.promotions[head]:
+        if head in self.users and not self.promotions[head] and not self.sparing:
             # Part of a region already, which is left before it or not entered: perhaps a larger one helps.
             self.entered.append(head)
             return
