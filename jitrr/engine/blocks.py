@@ -348,10 +348,9 @@ def build(
         return ld16(cuts + 2 * end) != ld16(cuts + 2 * start)
 
     @helper
-    def translate(cpu):
-        """Build the block at ``pc`` (at ``exit_arg`` in RAM) and give its head cell; 0: that takes Python, or looking
-        the pc up finds a fault."""
-        place, mode, out, new = ld64(cpu + O_ARG), ld64(cpu + O_MODE), ld64(cpu + O_CELLS), ld64(cpu + O_NEW)
+    def make_block(cpu, place, mode):
+        """Build the block at ``place`` in RAM and give its head cell; 0: that takes Python."""
+        out, new = ld64(cpu + O_CELLS), ld64(cpu + O_NEW)
         packed = ld64(ld64(cpu + O_MODES) + 8 * (mode & 255))
         if packed == 0 or place >= ld64(cpu + O_RAM_SIZE) or out >= ld64(cpu + O_END):
             return 0
@@ -369,6 +368,12 @@ def build(
         st64(entry, out)
         st64(entry + 8, key)
         st64(new, ld64(new) + 1)
-        return lookup(cpu)
+        return out
+
+    @helper
+    def translate(cpu):
+        """Build the block at ``pc`` (at ``exit_arg`` in RAM) and give its head cell; 0: that takes Python."""
+        head = make_block(cpu, ld64(cpu + O_ARG), ld64(cpu + O_MODE))
+        return lookup(cpu) if head != 0 else 0
 
     return SimpleNamespace(mark_code=mark_code)

@@ -206,13 +206,13 @@ class Engine:
         return None
 
     # -- translation --------------------------------------------------------------------------------------------------
-    def translate(self, pc: int, place: int, mode: int | None = None) -> int:
-        """Build the block at ``pc`` (at ``place`` in RAM) under the current mode, or another; returns its head cell."""
+    def translate(self, pc: int, place: int) -> int:
+        """Build the block at ``pc`` (at ``place`` in RAM) under the current mode; returns its head cell."""
         if place >= self.ram.size:
             raise MissingInstruction(f"code at physical address {place & ~k.DEVICE:#x} is outside RAM (pc {pc:#x})")
         if self.state["cells"] >= self.state["cells_end"]:
             self.flush_code()
-        mode, out = self._quads[self._at_mode] if mode is None else mode, int(self.state["cells"])
+        mode, out = self._quads[self._at_mode], int(self.state["cells"])
         available = 4096 - (place & 4095)
         count = self._build(self.ram.address + place, available, place, mode, out)
         if count == k.NEED_PYTHON:

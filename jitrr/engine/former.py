@@ -117,16 +117,18 @@ class Former:
         self.deltas.append(delta)
         return True
 
-    def find(self, pc: int, make: bool = False) -> int:
-        """Head of the block at a virtual pc, if it is mapped and translated, else 0. ``make``: translate it if there is
-        room."""
+    def find(self, pc: int) -> int:
+        """Head of the block at a virtual pc, if it is mapped and translated, else 0."""
+        place = self.engine.peek_code(self.engine.linear(pc))
+        return 0 if place is None else self.engine.call("find_block", place | self.mode << 44)
+
+    def make(self, pc: int) -> int:
+        """The same, and where it is not translated yet it is, unless that takes more than what is known already."""
         place = self.engine.peek_code(self.engine.linear(pc))
         if place is None:
             return 0
-        head = self.engine.call("find_block", place | self.mode << 44)
-        if head or not make or self.engine.state["cells"] >= self.engine.state["cells_end"]:
-            return head
-        return self.engine.translate(pc, place, self.mode)
+        found = self.engine.call("find_block", place | self.mode << 44)
+        return found or self.engine.call("make_block", place, self.mode)
 
     def _return_site(self, number: int, cells: np.ndarray) -> None:
         """Behind a call that leads into the region, take the block it returns to as well."""

@@ -236,13 +236,16 @@ class Tier:
             return False
         deltas, digests, code = msgpack.unpackb(data)
         former = Former(self, head, pc, limits)
-        # Those that have not been run here yet as well: what it was left by may come late.
-        heads = [former.find((pc + delta) & former.mask, make=True) for delta in deltas]
-        if former.find(pc) != head or not all(heads):  # making them may have emptied the memory for blocks
+        heads: list[int] = []
+        for delta, digest in zip(deltas, digests, strict=True):
+            # Some may not have been run here yet: those by which it is rarely left come late.
+            part = former.make((pc + delta) & former.mask)
+            if not part or self.body(part).digest != digest:
+                return False
+            heads.append(part)
+        if heads[0] != head:
             return False
-        bodies = [self.body(h) for h in heads]
-        if [b.digest for b in bodies] != digests:
-            return False
+        bodies = [self.body(part) for part in heads]
         self._install(Formed(head, pc, heads, deltas, bodies, [], former.bits, limits), code)
         return True
 
