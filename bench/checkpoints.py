@@ -5,7 +5,7 @@
 Whole recordings differ by more than what is looked for, from run to run and from hour to hour. So there are two
 answers: the ratio of neighbours, and the sum of what can be measured by itself, each run against its neighbour:
 
-* taking them: processor time of the guest's thread between the guest's instructions, for digests and checkpoints;
+* taking them: processor time of the guest's thread for that, and for digests, notes and the log in either kind;
 * for a processor: that thread could have run, and something else did, such as the thread that writes checkpoints;
 * otherwise waiting: for Python's lock, for the disk;
 * what comes after: a guest whose pages are watched anew runs slower. A third kind of run takes checkpoints as often
@@ -49,9 +49,9 @@ KINDS: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True)
 class Account:
-    """One recording. Of its loop, in seconds: wall time, processor time of the thread in it, of that what digests and
-    checkpoints took, time that it waited for a processor, processor time of other threads, of other processes; number
-    of checkpoints; how often somebody stopped the process."""
+    """One recording. Of its loop, in seconds: wall time, processor time of the thread in it, of that what checkpoints,
+    digests, notes and the log took, time that it waited for a processor, processor time of other threads, of other
+    processes; number of checkpoints; how often somebody stopped the process."""
 
     seconds: float
     thread: float
@@ -94,17 +94,22 @@ def record(guest: str, path: str, every: float | None = None, share: float | Non
     from jitrr.cli import main
     from runtime.timeline import record as module
 
-    spent, stops, found = [0.0], [0], []
+    spent, stops, inside, found = [0.0], [0], [0], []
 
     def stopped(*_: Any) -> None:
         stops[0] += 1
 
-    note, loop = module.Recorded._note, module.Recorded.run
+    def timed(work: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(*arguments: Any) -> None:
+            before = time.thread_time()
+            inside[0] += 1
+            work(*arguments)
+            inside[0] -= 1
+            spent[0] += 0 if inside[0] else time.thread_time() - before
 
-    def noted(self: Any) -> None:
-        before = time.thread_time()
-        note(self)
-        spent[0] += time.thread_time() - before
+        return wrapped
+
+    loop = module.Recorded.run
 
     def looped(self: Any, outside: Any = None) -> Any:
         before = clocks()
@@ -114,7 +119,9 @@ def record(guest: str, path: str, every: float | None = None, share: float | Non
         found.append(Account(seconds, thread, spent[0], queued, writing, others, count, stops[0]))
         return outcome
 
-    module.Recorded._note, module.Recorded.run = noted, looped  # type: ignore[method-assign]
+    for name in ("_note", "_note_touched", "_flush"):  # the first does the others as well, and they are put off then
+        setattr(module.Recorded, name, timed(getattr(module.Recorded, name)))
+    module.Recorded.run = looped  # type: ignore[method-assign]
     signal.signal(signal.SIGCONT, stopped)
     if share is not None:
         module.Pace = partial(module.Pace, share=share)  # type: ignore[misc,assignment]
