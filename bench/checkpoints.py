@@ -1,6 +1,6 @@
 """What checkpoints cost a recording: boots of a Debian guest with and without them, in turn, and where the time goes.
 
-    python bench/checkpoints.py [--guest debian-x86_64 ...] [--rounds 20] [--json]
+    python bench/checkpoints.py [--guest debian-x86_64 ...] [--rounds 18] [--json]
 
 Whole recordings differ by more than what is looked for, from run to run and from hour to hour. So there are two
 answers: the ratio of neighbours, and the sum of what can be measured by itself, each run against its neighbour:
@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import permutations
 from math import comb
 from pathlib import Path
 from statistics import median
@@ -189,13 +190,14 @@ def rows(runs: dict[str, list[Account]]) -> Iterator[Row]:
 
 
 def measure(guest: str, rounds: int) -> list[Row]:
-    """Rounds of one run of each kind; every other one goes backward, so that each kind is as early as the others."""
+    """Rounds of one run of each kind, in all orders in turn: none is earlier, or always behind the same other."""
+    orders = [*permutations(KINDS)]
     runs: dict[str, list[Account]] = {kind: [] for kind in KINDS}
     with tempfile.TemporaryDirectory(prefix="jitrr-bench-", ignore_cleanup_errors=True) as scratch:
         for kind in ("with", "without"):
             recorded(guest, kind, Path(scratch))  # into the caches
         for number in range(rounds):
-            for kind in [*KINDS][:: -1 if number % 2 else 1]:
+            for kind in orders[number % len(orders)]:
                 runs[kind].append(recorded(guest, kind, Path(scratch)))
     return list(rows(runs))
 
@@ -204,7 +206,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--guest", action="append")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=18)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--record", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
