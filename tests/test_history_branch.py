@@ -166,13 +166,13 @@ def killed_branch(parent: Path, path: Path, checkpoints: int) -> Recording:
     """A branch whose process was killed when it had so many checkpoints."""
     child = subprocess.Popen([sys.executable, str(HERE / "toy_recorder.py"), str(path), "0", str(parent), "3000"],
                              cwd=HERE.parent, env={"PYTHONPATH": f"{HERE.parent}:{HERE}"})  # fmt: skip
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and child.poll() is None:
         if (path / "manifest.json").exists() and len(list(path.glob("checkpoints/*.ckpt"))) >= checkpoints:
             break
         time.sleep(0.001)
     child.send_signal(signal.SIGKILL)
-    child.wait(30)
+    child.wait(60)
     return Recording(path)
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,16 +42,24 @@ def copy(good, tmp_path) -> Path:
 
 
 def killed_recording(path: Path, number: int) -> Recording:
-    """A recording whose process was sent a signal after a while."""
+    """A recording whose process was sent a signal when some of it was on disk."""
     child = subprocess.Popen([sys.executable, str(HERE / "toy_recorder.py"), str(path)], cwd=HERE.parent,
                              env={"PYTHONPATH": f"{HERE.parent}:{HERE}"})  # fmt: skip
-    deadline = time.monotonic() + 30
-    while len(list(path.glob("checkpoints/*.ckpt"))) < 3 and time.monotonic() < deadline:
+    while not _has(path, checkpoints=3, digests=3):
+        assert child.poll() is None
         time.sleep(0.05)
-    time.sleep(0.6)
     child.send_signal(number)
-    child.wait(30)
+    child.wait(60)
     return Recording(path)
+
+
+def _has(path: Path, checkpoints: int, digests: int) -> bool:
+    """Whether a recording that goes on has come so far."""
+    if len(list(path.glob("checkpoints/*.ckpt"))) < checkpoints:
+        return False
+    with suppress(RecordingError):
+        return len(Recording(path).log.digests) >= digests
+    return False
 
 
 def test_after_kill_9_what_was_flushed_replays(tmp_path):
