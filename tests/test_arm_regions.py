@@ -76,6 +76,20 @@ def test_it_blocks_stopped_anywhere(interpreter: ArmExecutor) -> None:
             compare(interpreter, state, code, expected, rng)
 
 
+def test_blocks_of_instructions_that_are_long(interpreter: ArmExecutor, hot: ArmExecutor) -> None:
+    """Loads of 16 doublewords, 32 cells and more each: a block ends early, and is compiled like any other."""
+    state = default_state()
+    state.cpsr, state.r[7] = SYS | A | I | F, PLACES.data[0]
+    state.write(PLACES.data[0], Random(3).randbytes(256))
+    words = [0xEC970B20] * 40 + [0xECB70B20, 0xE2477080, 0xEAFFFFD4]  # vldm r7; vldm r7!; sub r7, #128; b the first
+    code = b"".join(word.to_bytes(4, "little") for word in words)
+    for executor in (interpreter, hot):
+        executor.start(state, code)
+    for icount in (*range(0, 2000, 97), 2000):
+        assert hot.go_on(state, icount) == interpreter.go_on(state, icount)
+    assert hot.tier is not None and not hot.tier.failures
+
+
 # -- code in data pages: across a page, written by itself --------------------------------------------------------------
 def in_data(executor: ArmExecutor, address: int, code: str, steps: int, *, thumb: bool) -> Outcome:
     """The state after a few instructions that lie in the data pages."""

@@ -26,6 +26,7 @@ from jitrr.engine.cells import (
 )  # fmt: skip
 from jitrr.engine.constants import (
     HOT_QUEUE,
+    MAX_GROWING,
     NEED_PYTHON,
     NEED_TEMPLATE,
     NEW_BLOCKS,
@@ -244,7 +245,7 @@ def build(
         ends = False
         most = mode >> 16
         st64(info + S_CARRY, 0)
-        while n < most and off < available and not ends:
+        while n < most and off < available and not ends and lsr(cell - out, 5) < MAX_GROWING:
             length = split(code + off, available - off, mode & 255, info)
             st64(info + S_OFF, off)
             st64(info + S_LENGTH, length)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jitrr.engine import cache
 from jitrr.engine.cells import CELL, CELL_SIZE
-from jitrr.engine.constants import TEMPLATE_ENTRY
+from jitrr.engine.constants import MAX_TEMPLATE, TEMPLATE_ENTRY
 from jitrr.microops.table import UOp
 
 BYTES = 32 << 20
@@ -54,6 +54,7 @@ class Templates:
     def _encode(self, uops: list[UOp]) -> int:
         rows = self.engine.frontend.row_numbers
         at = self.used
+        assert len(uops) <= MAX_TEMPLATE, f"an instruction of {len(uops)} cells, of which there is {uops[0].name}"
         if (at + len(uops) + 1) * CELL_SIZE > BYTES:
             raise MemoryError("the template store is full")
         for i, u in enumerate(uops):

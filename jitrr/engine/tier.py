@@ -19,6 +19,7 @@ import xxhash
 
 from jitrr.engine import cache
 from jitrr.engine.cells import BRANCH, CELL, CELL_SIZE, CROSS, EXIT, KERNEL_32, KERNEL_64, NEAR
+from jitrr.engine.constants import MAX_CELLS
 from jitrr.engine.former import LARGE, SMALL, Body, Formed, Former
 from jitrr.engine.memory import CodeArena
 from jitrr.engine.templates import signed
@@ -27,8 +28,6 @@ from jitrr.engine.workers import Worker
 
 MASK64 = (1 << 64) - 1
 CODE_BYTES = 128 << 20
-#: Cells that a block has at most.
-ROOM = 1024
 #: How often a block must be the one in which a run ended (every few ms) before it is made a large region.
 SAMPLES = 8
 #: Regions that the worker has before it: enough to keep it busy from one service to the next.
@@ -108,7 +107,7 @@ class Tier:
             self.kinds[number] = kind | (NEAR if number in self.near else 0)
             self.is_cold[number] = row.cold
         self.kinds[self.cross] |= CROSS  # where the next page is is no part of the code; no region goes on behind it
-        self._room = np.empty(ROOM, CELL), np.empty(ROOM, np.uint64)
+        self._room = np.empty(MAX_CELLS, CELL), np.empty(MAX_CELLS, np.uint64)
         self._body_arguments = [each.ctypes.data for each in (self.kinds, *self._room)]
 
     # -- between runs -------------------------------------------------------------------------------------------------
@@ -451,7 +450,7 @@ class Tier:
     def size(self, head: int) -> tuple[int, bool]:
         """Cells of a block, and whether a region ends in it for sure."""
         start = (head - self.engine.arena.address) // CELL_SIZE + 1
-        ops = self.engine.cells["op"][start : start + 400]
+        ops = self.engine.cells["op"][start : start + MAX_CELLS]
         ops = ops[: int(np.flatnonzero(self.kinds[ops] & EXIT)[0]) + 1]
         return len(ops), bool(self.is_cold[ops].any())
 
