@@ -91,7 +91,7 @@ def test_a_cut_file_is_good_up_to_there_and_an_altered_one_is_refused(file: Path
 @pytest.fixture(scope="module", params=tuple(STACK))
 def travel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Travel]:
     path: Path = tmp_path_factory.mktemp("touched") / "demo.jrr"
-    record_demo(path, arch=request.param, pace=Pace(digest=0.02, checkpoint=0.02, share=1e9))
+    record_demo(path, arch=request.param, pace=Pace(touched=0.02, digest=0.02, checkpoint=0.02, share=1e9))
     found = Travel(Recording(path))
     yield found
     found.close()
