@@ -255,6 +255,7 @@ def test_cpuid_announces_the_apic_while_it_is_enabled(machine: BareMachine, base
 @pytest.mark.parametrize(("msr", "value", "allowed"), [
     (0xC0000080, 1 << 11, True), (0xC0000080, 1 << 8, False), (0xC0000080, 1, False), (0xC0000081, 0, False),
     (0xC0000082, 0, False), (0xC0000100, 0, False), (0xC0000102, 0, False), (0xC0000103, 5, True), (0x176, 5, True),
+    (0x6E0, 0, False),
 ])  # fmt: skip
 def test_msrs_of_long_mode_are_not_there_without_it(machine: BareMachine, msr: int, value: int, allowed: bool) -> None:
     """WRMSR, and RDMSR of those that are written."""
@@ -274,6 +275,7 @@ def test_cpuid_table_is_consistent(long_mode: bool) -> None:
     found = {(leaf.leaf, leaf.subleaf): leaf for leaf in leaves}
     assert len(found) == len(leaves)
     assert found[0x80000001, cpuid.ANY].edx >> 29 & 1 == long_mode
+    assert found[1, cpuid.ANY].ecx >> 24 & 1 == long_mode, "TSC deadlines"
     assert found[0, cpuid.ANY].eax == max(leaf for leaf, _ in found if leaf < 0x80000000)
     assert found[0x80000000, cpuid.ANY].eax == max(leaf for leaf, _ in found)
     size = found[0x80000008, cpuid.ANY].eax

@@ -248,7 +248,7 @@ class X86Cpu:
             return self.stored[msr]
         if msr == APIC_BASE:
             return int(self.machine.apic.base)
-        if msr == DEADLINE:
+        if msr == DEADLINE and self.get("has_long_mode"):
             deadline = int(self.machine.apic.read_tsc_deadline())
             return (deadline + self.get("tsc_offset")) & MASK64 if deadline else 0
         fixed = {PLATFORM_ID: 0, MICROCODE: MICROCODE_REVISION << 32, MTRR_CAP: 0x508, MCG_CAP: BANKS}
@@ -269,7 +269,7 @@ class X86Cpu:
         elif msr == APIC_BASE:
             if value >> st.PHYSICAL_BITS or not self.machine.apic.write_base(value):
                 self._fault()
-        elif msr == DEADLINE:
+        elif msr == DEADLINE and self.get("has_long_mode"):
             self._arm_deadline(value)
         elif msr == PAT and _valid_types(value, PAT_TYPES):
             self.set("pat", value)

@@ -31,8 +31,9 @@ LEAF1_EDX = (
 LEAF7_EBX = 1 << 1 | 1 << 7
 #: Leaf 0x80000001 ECX: LAHF in 64-bit mode; EDX: SYSCALL NX 1 GiB pages RDTSCP long mode.
 EXTENDED_ECX, EXTENDED_EDX = 1 << 0, 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 | 1 << 29
-#: What a processor without long mode has not: CX16 in leaf 1; all of 0x80000001 but NX and RDTSCP.
-CX16, NX_RDTSCP = 1 << 13, 1 << 20 | 1 << 27
+#: What a processor without long mode has not: CX16 and, like those of this model, TSC deadlines in leaf 1; all of
+#: 0x80000001 but NX and RDTSCP.
+CX16_DEADLINE, NX_RDTSCP = 1 << 13 | 1 << 24, 1 << 20 | 1 << 27
 ARAT, INVARIANT_TSC = 1 << 2, 1 << 8
 
 
@@ -64,7 +65,7 @@ def _brand(part: int) -> Leaf:
 
 def table(long_mode: bool = True) -> list[Leaf]:
     """All leaves of a processor with or without long mode; the first one's EAX is the highest basic leaf."""
-    leaf1_ecx = LEAF1_ECX if long_mode else LEAF1_ECX & ~CX16
+    leaf1_ecx = LEAF1_ECX if long_mode else LEAF1_ECX & ~CX16_DEADLINE
     extended = (EXTENDED_ECX, EXTENDED_EDX) if long_mode else (0, NX_RDTSCP)
     leaves = [
         Leaf(0, ANY, 0x16, _word(VENDOR, 0), _word(VENDOR, 8), _word(VENDOR, 4)),
