@@ -54,6 +54,13 @@ def test_a_block_cut_within_the_page_goes_on_near(engine):
     assert exits(engine, b"\x90" * 100, 0x200, st.MODE_64 | st.MODE_FLAT) == ["goto"]
 
 
+@pytest.mark.parametrize("mode", [st.MODE_64 | st.MODE_FLAT, st.MODE_32 | st.MODE_FLAT, st.MODE_32, 0])
+def test_the_longest_instructions_end_a_block(engine, mode):
+    """ENTER with 31 levels."""
+    suffix = "" if mode & st.MODE_64 else "32" if mode & st.MODE_32 else "16"
+    assert exits(engine, bytes.fromhex("c810001f") * 40, 0x100, mode) == [f"goto{suffix}"]
+
+
 @pytest.fixture(scope="module")
 def hot():
     return EngineExecutor("auto")
