@@ -42,8 +42,8 @@ CALL_MMIO_READ, CALL_MMIO_WRITE, CALL_ARCH = 1, 2, 3
 PT_HEAT_LIMIT = 200
 
 MAX_INSTRUCTIONS = 32
-#: Cells of an instruction at most (x86's ENTER with 31 levels has 256); of a block to which another instruction is still
-#: added; of a block at most, with its head, a breakpoint, a goto, and the place that its end is marked in.
+#: Cells of an instruction at most (x86's ENTER with 31 levels has 256); of a block to which another instruction is
+#: still added; of a block at most, with its head, a breakpoint, a goto, and the place that its end is marked in.
 MAX_TEMPLATE, MAX_GROWING = 320, 256
 MAX_CELLS = MAX_GROWING + MAX_TEMPLATE + 4
 HOT_QUEUE = 4096
