@@ -25,17 +25,21 @@ class Line:
         self.set(False)
 
 
-class ProcessorPins(Protocol):
-    """What a board may do to a processor."""
-
-    def set_intr(self, level: bool) -> None:
-        """A maskable interrupt is (no longer) waiting; the processor calls its acknowledge hook when it takes it."""
-
-    def nmi(self) -> None:
-        """Non-maskable interrupt."""
+class MachinePins(Protocol):
+    """What a board may do to the machine as a whole."""
 
     def request_reset(self) -> None:
         """Reset the machine after this instruction."""
 
     def request_power_off(self) -> None:
         """End the run after this instruction."""
+
+
+class ProcessorPins(Protocol):
+    """What a board may do to one of its processors."""
+
+    def set_intr(self, level: bool) -> None:
+        """A maskable interrupt is (no longer) waiting; the processor calls its acknowledge hook when it takes it."""
+
+    def nmi(self) -> None:
+        """Non-maskable interrupt."""

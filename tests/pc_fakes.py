@@ -35,17 +35,24 @@ class FakeBorder:
 
 
 class FakePins:
-    """Implements runtime.interrupts.ProcessorPins."""
+    """Implements runtime.interrupts.MachinePins and runtime.machines.pc.X86Pins."""
 
     def __init__(self) -> None:
         self.intr = False
-        self.nmis = self.resets = self.power_offs = 0
+        self.nmis = self.resets = self.power_offs = self.inits = 0
+        self.started: list[int] = []
 
     def set_intr(self, level: bool) -> None:
         self.intr = level
 
     def nmi(self) -> None:
         self.nmis += 1
+
+    def init(self) -> None:
+        self.inits += 1
+
+    def start_up(self, vector: int) -> None:
+        self.started.append(vector)
 
     def request_reset(self) -> None:
         self.resets += 1
@@ -63,7 +70,7 @@ class Rig:
         self.clock.read_icount = lambda: self.icount
         self.border, self.pins = FakeBorder(), FakePins()
         self.ram = memoryview(bytearray(1 << 20))
-        self.board = PcBoard(self.clock, self.border, self.ram, self.pins, has_hpet=has_hpet)
+        self.board = PcBoard(self.clock, self.border, self.ram, self.pins, [self.pins], has_hpet=has_hpet)
         if power_on:
             self.board.reset()
         #: Vectors that :meth:`run` took, with the virtual time of each.

@@ -17,7 +17,7 @@ __all__ = ["GICC", "GICD", "GPIO", "KEYBOARD", "MOUSE", "RTC", "START", "UART", 
 
 
 class ArmFakePins(FakePins):
-    """Implements runtime.machines.virt.ArmPins."""
+    """Implements runtime.interrupts.MachinePins and runtime.machines.virt.ArmPins."""
 
     fiq = False
 
@@ -34,7 +34,7 @@ class VirtRig:
         self.clock.read_icount = lambda: self.icount
         self.border, self.pins = FakeBorder(), ArmFakePins()
         self.ram = memoryview(bytearray(1 << 20))
-        self.board = VirtBoard(self.clock, self.border, self.ram, self.pins)
+        self.board = VirtBoard(self.clock, self.border, self.ram, self.pins, [self.pins])
         if power_on:
             self.board.reset()
         #: Interrupts that :meth:`run` took, with the virtual time of each.

@@ -6,7 +6,7 @@ from runtime.border import Border
 from runtime.clock import NS, VirtualClock
 from runtime.devices.base import Stateful, Window
 from runtime.devices.power import CUT_POWER, PRESS_BUTTON, RESET
-from runtime.interrupts import Line, ProcessorPins
+from runtime.interrupts import Line, MachinePins
 
 BASE = 0x600
 SIZE = 12
@@ -24,7 +24,7 @@ class AcpiPm(Stateful):
 
     STATE = ("status", "enable", "control", "timer_seen")
 
-    def __init__(self, name: str, clock: VirtualClock, sci: Line, pins: ProcessorPins, border: Border):
+    def __init__(self, name: str, clock: VirtualClock, sci: Line, pins: MachinePins, border: Border):
         self.name, self.clock, self.sci, self.pins = name, clock, sci, pins
         self.timer = clock.timer(f"{name}.timer", self._update)
         self.registers = Window(self.read, self.write)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime.devices.base import ByteWindow, Stateful
 from runtime.devices.keycodes import BREAK, RELEASE, TO_SET1
 from runtime.devices.ps2 import Keyboard, Mouse
-from runtime.interrupts import Line, ProcessorPins
+from runtime.interrupts import Line, MachinePins
 
 OUTPUT_FULL, SYSTEM, LAST_WAS_COMMAND, UNLOCKED, FROM_MOUSE = 0x01, 0x04, 0x08, 0x10, 0x20  # status
 KEYBOARD_IRQ, MOUSE_IRQ, KEYBOARD_OFF, MOUSE_OFF, TRANSLATE = 0x01, 0x02, 0x10, 0x20, 0x40  # configuration byte
@@ -18,7 +18,7 @@ class I8042(Stateful):
     STATE = ("memory", "status", "data", "command", "output_port", "replies", "released")
 
     def __init__(
-        self, name: str, keyboard: Keyboard, mouse: Mouse, keyboard_irq: Line, mouse_irq: Line, pins: ProcessorPins
+        self, name: str, keyboard: Keyboard, mouse: Mouse, keyboard_irq: Line, mouse_irq: Line, pins: MachinePins
     ):
         self.name, self.keyboard, self.mouse, self.pins = name, keyboard, mouse, pins
         self.keyboard_irq, self.mouse_irq = keyboard_irq, mouse_irq

@@ -7,7 +7,7 @@ from runtime.clock import VirtualClock
 from runtime.devices.base import Stateful
 from runtime.devices.power import CUT_POWER, PRESS_BUTTON, RESET
 from runtime.devices.primecell import Identification, WordWindow
-from runtime.interrupts import Line, ProcessorPins
+from runtime.interrupts import Line, MachinePins
 
 DATA_END = 0x400  # DATA is there 256 times: address bits 9..2 select the pins
 DIR, IS, IBE, IEV, IE, RIS, MIS, IC, AFSEL = range(0x400, 0x424, 4)
@@ -81,7 +81,7 @@ class PowerButton(Stateful):
 
     STATE = ("down",)
 
-    def __init__(self, name: str, clock: VirtualClock, line: Line, pins: ProcessorPins, border: Border):
+    def __init__(self, name: str, clock: VirtualClock, line: Line, pins: MachinePins, border: Border):
         self.name, self.line, self.clock, self.pins = name, line, clock, pins
         self.timer = clock.timer(f"{name}.release", self._release)
         self.down = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.interrupts import ProcessorPins
+from runtime.interrupts import MachinePins
 
 VERSION, CPU_SUSPEND, CPU_OFF, CPU_ON, AFFINITY_INFO = (0x84000000 + n for n in range(5))
 MIGRATE_INFO_TYPE, SYSTEM_OFF, SYSTEM_RESET, FEATURES = (0x84000000 + n for n in (6, 8, 9, 10))
@@ -16,7 +16,7 @@ _POWER_DOWN = 1 << 16  # of a power state: the processor would lose its register
 _AFFINITY = 0x00FFFFFF
 
 
-def call(pins: ProcessorPins, function: int, a: int = 0, _b: int = 0, _c: int = 0) -> int:
+def call(pins: MachinePins, function: int, a: int = 0, _b: int = 0, _c: int = 0) -> int:
     """The call of ``function`` (r0) with arguments ``a``, ``b``, ``c`` (r1 to r3): the new r0, 32 bits unsigned.
 
     A function that is not there gives NOT_SUPPORTED, as the SMC calling convention (ARM DEN 0028) wants for all.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.devices.base import ByteWindow, Stateful, Window
-from runtime.interrupts import ProcessorPins
+from runtime.interrupts import MachinePins
 
 RESET_NOW = 0x04  # bit 2 of port 0xCF9, on its rising edge
 
@@ -13,7 +13,7 @@ class ResetPorts(Stateful):
 
     STATE = ("control", "fast_a20")
 
-    def __init__(self, name: str, pins: ProcessorPins):
+    def __init__(self, name: str, pins: MachinePins):
         self.name, self.pins = name, pins
         self.beside_pci = Window(self._read_control, self._write_control)
         self.port92 = ByteWindow(self._read92, self._write92)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from runtime.devices.base import ByteWindow, Stateful, Window
-from runtime.interrupts import ProcessorPins
+from runtime.interrupts import MachinePins
 
 LINES = 24
 MEMORY_SIZE = 0x10000
@@ -19,7 +19,7 @@ class TestDevice(Stateful):
     __test__ = False  # no test case, whatever its name
     STATE = ("kept", "contents")
 
-    def __init__(self, name: str, set_line: Callable[[int, bool], None], pins: ProcessorPins):
+    def __init__(self, name: str, set_line: Callable[[int, bool], None], pins: MachinePins):
         self.name, self.set_line = name, set_line
         self.kept, self.contents = bytearray(4), bytearray(MEMORY_SIZE)
         self.lines = Window(lambda offset, size: 0, lambda offset, size, value: set_line(offset, value != 0))

@@ -4,7 +4,9 @@ As ``pc-test`` it has a device for test programs as well."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 from runtime.border import Border
 from runtime.bus import Bus
@@ -27,11 +29,21 @@ from runtime.devices.reset_ports import ResetPorts
 from runtime.devices.test_device import TestDevice
 from runtime.devices.uart16550 import Uart16550
 from runtime.devices.vga import Vga
-from runtime.interrupts import Line, ProcessorPins
+from runtime.interrupts import Line, MachinePins, ProcessorPins
 from runtime.machines import acpi, smbios
 
 TIMER_IRQ, KEYBOARD_IRQ, SERIAL_IRQ, RTC_IRQ, MOUSE_IRQ = 0, 1, 4, 8, 12
 TIMER_PIN = 2  # of the I/O APIC: its input 0 is the 8259A pair
+
+
+class X86Pins(ProcessorPins, Protocol):
+    """The pins of an x86 processor."""
+
+    def init(self) -> None:
+        """INIT: it stops and waits for a start-up message; the bootstrap processor starts over with the firmware."""
+
+    def start_up(self, vector: int) -> None:
+        """A start-up message: if it waits for one, it begins at ``vector`` << 12 in real mode."""
 
 
 class PcBoard:
@@ -42,12 +54,12 @@ class PcBoard:
     """
 
     def __init__(
-        self, clock: VirtualClock, border: Border, ram: memoryview, pins: ProcessorPins, *, has_hpet: bool = False,
-        has_test_device: bool = False,
+        self, clock: VirtualClock, border: Border, ram: memoryview, pins: MachinePins, processors: Sequence[X86Pins], *,
+        has_hpet: bool = False, has_test_device: bool = False,
     ):  # fmt: skip
-        self.ram, self.pins, self.has_hpet = ram, pins, has_hpet
+        self.ram, self.processors, self.has_hpet = ram, processors, has_hpet
         self.io, self.mmio = Bus("I/O port"), Bus("memory")
-        self.intr = Line(pins.set_intr)
+        self.intr = Line(processors[0].set_intr)
         self.irqs = [Line(partial(self._set_irq, number)) for number in range(16)]
         self.inputs = {pin: Line(partial(self._set_pin, pin)) for pin in range(16, ioapic.PINS)}
         self._pit_line = Line(partial(self._set_legacy, TIMER_IRQ))
@@ -55,7 +67,7 @@ class PcBoard:
         self._pic_line = Line(self._set_pic_output)
 
         self.pic = PicPair("pic", self._pic_line)
-        self.apic = Lapic("lapic", clock, self.intr, pins.nmi, self.pic.acknowledge, self._end_of_interrupt,
+        self.apic = Lapic("lapic", clock, self.intr, processors[0].nmi, self.pic.acknowledge, self._end_of_interrupt,
                           self._place_apic)  # fmt: skip
         self.ioapic = IoApic("ioapic", self.apic)
         self.pit = I8254("pit", clock, self._pit_line)
@@ -179,4 +191,4 @@ class PcBoard:
             device.restore(state[device.name])
         for line, level in zip(self._lines(), state["lines"], strict=True):
             line.level = level
-        self.pins.set_intr(self.intr.level)
+        self.processors[0].set_intr(self.intr.level)

@@ -38,7 +38,7 @@ class PcMachine(BoardMachine):
         return engine
 
     def build(self) -> None:
-        self.board = PcBoard(self.clock, self.border, self.ram[: self.config.memory], self,
+        self.board = PcBoard(self.clock, self.border, self.ram[: self.config.memory], self, (self,),
                              has_test_device=self.config.machine == "pc-test")  # fmt: skip
         self.io_read, self.io_write = self.board.io.read, self.board.io.write
         self.cpu = X86Cpu(self.engine, self, self.config.shift, long_mode=self.config.arch == "x86_64")
@@ -49,6 +49,13 @@ class PcMachine(BoardMachine):
     def set_intr(self, level: bool) -> None:
         """A maskable interrupt waits (or no longer does)."""
         self.set_line(INTR, level)
+
+    def init(self) -> None:
+        """INIT for the bootstrap processor: it starts over with the firmware, which is the machine's reset."""
+        self.request_reset()
+
+    def start_up(self, vector: int) -> None:
+        """A start-up message, which a running processor ignores."""
 
     def take_interrupts(self, now: int) -> bool:
         if self._nmi and not self.cpu.nmi_blocked and not self.cpu.trap_due:

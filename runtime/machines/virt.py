@@ -5,6 +5,7 @@ QEMU's has no keyboard and mouse interfaces; ours are where nothing of QEMU's is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -20,7 +21,7 @@ from runtime.devices.pl031 import Pl031
 from runtime.devices.pl050 import Pl050
 from runtime.devices.pl061 import Pl061, PowerButton
 from runtime.devices.ps2 import Keyboard, Mouse
-from runtime.interrupts import Line, ProcessorPins
+from runtime.interrupts import Line, MachinePins, ProcessorPins
 
 RAM_BASE = 0x40000000
 
@@ -65,10 +66,12 @@ class VirtBoard:
     :func:`runtime.devices.psci.call`.
     """
 
-    def __init__(self, clock: VirtualClock, border: Border, ram: memoryview, pins: ArmPins):
-        self.ram, self.border, self.pins = ram, border, pins
+    def __init__(
+        self, clock: VirtualClock, border: Border, ram: memoryview, pins: MachinePins, processors: Sequence[ArmPins]
+    ):  # fmt: skip
+        self.ram, self.border, self.processors = ram, border, processors
         self.mmio = Bus("memory")
-        self.irq, self.fiq = Line(pins.set_intr), Line(pins.set_fiq)
+        self.irq, self.fiq = Line(processors[0].set_intr), Line(processors[0].set_fiq)
         self.gic = GicV2("gic", [(self.irq, self.fiq)])
         self._spis = {name: self._input(FIRST_SPI + at.spi) for name, at in MAP.items() if at.spi >= 0}
         self._timer_lines = [self._input(FIRST_PPI + ppi) for ppi in (PHYSICAL_TIMER_PPI, VIRTUAL_TIMER_PPI)]
@@ -132,5 +135,5 @@ class VirtBoard:
             device.restore(state[device.name])
         for line, level in zip(self._lines(), state["lines"], strict=True):
             line.level = level
-        self.pins.set_intr(self.irq.level)
-        self.pins.set_fiq(self.fiq.level)
+        self.processors[0].set_intr(self.irq.level)
+        self.processors[0].set_fiq(self.fiq.level)

@@ -30,7 +30,7 @@ class VirtMachine(BoardMachine):
         return Engine(ArmFrontend(), memory, self.host_call, ((RAM_BASE, memory, 0),))
 
     def build(self) -> None:
-        self.board = VirtBoard(self.clock, self.border, self.ram, self)
+        self.board = VirtBoard(self.clock, self.border, self.ram, self, (self,))
         self.cpu = ArmCpu(self.engine, self, self.config.shift)
         self.board.mmio.absent = self.cpu.external_abort
 
