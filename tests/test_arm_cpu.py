@@ -13,6 +13,7 @@ from arm_machine import RAM_BASE, SHIFT, BareMachine
 
 from frontends.arm import cp15, cpuid
 from frontends.arm import state as st
+from frontends.arm.cpu import ArmCpu
 from frontends.arm.state import A, F, I
 from jitrr.engine.exits import Exit
 
@@ -21,6 +22,8 @@ NOP, WFI, HERE, SVC_0, UDF = 0xE320F000, 0xE320F003, 0xEAFFFFFE, 0xEF000000, 0xE
 CPSIE_IF, CPSID_IF, MOVS_PC_LR, SUBS_PC_LR_4 = 0xF10800C0, 0xF10C00C0, 0xE1B0F00E, 0xE25EF004
 #: MRRC p15, 1, r0, r1, c14: the virtual counter. MRC p15, 0, r0, c14, c3, 1; MCR of the same.
 READ_COUNTER, READ_TIMER, WRITE_TIMER = 0xEC510F1E, 0xEE1E0F33, 0xEE0E0F33
+#: MRC p15, 0, r0, c0, c0, 5; MRC p15, 1, r1, c9, c0, 2.
+READ_MPIDR, READ_L2CTLR = 0xEE100FB0, 0xEE391F50
 SLOTS = {1: "undefined", 2: "svc", 3: "prefetch abort", 4: "data abort", 6: "irq", 7: "fiq"}
 
 
@@ -166,6 +169,36 @@ def test_reset(machine: BareMachine) -> None:
     assert (cpu.get("gpr", 3), cpu.get("ttbr0"), cpu.get("mode")) == (0, 0, st.MODE_DEFAULT_FP)
     cpu.reset()
     assert cpu.state_bytes() == first
+
+
+@pytest.mark.parametrize(("number", "processors", "l2ctlr"), [
+    (0, 1, 0), (0, 2, 0x01800000), (1, 2, 0x01800000), (3, 4, 0x03800000), (7, 8, 0x07800000),
+])  # fmt: skip
+def test_which_processor_it_is(machine: BareMachine, number: int, processors: int, l2ctlr: int) -> None:
+    cpu = ArmCpu(machine.engine, machine, SHIFT, number, processors)
+    cpu.enter_flat(CODE)
+    go(machine, READ_MPIDR, READ_L2CTLR, HERE)
+    assert (cpu.get("gpr", 0), cpu.get("gpr", 1)) == (0x80000000 | number, l2ctlr)
+    machine.cpu.reset()
+    assert machine.cpu.get("mpidr") == 0x80000000
+
+
+@pytest.mark.parametrize("thumb", [0, 1])
+def test_a_processor_switched_on_by_firmware(machine: BareMachine, thumb: int) -> None:
+    cpu = ArmCpu(machine.engine, machine, SHIFT, 1, 2)
+    for name in ("sctlr", "vbar", "ttbr0", "dacr", "exclusive", "fpexc", "tpidruro"):
+        cpu.set(name, 0x5A5A)
+    fill(machine, st.M_FIQ)
+    machine.timer.registers[:] = [3] * 6
+    cpu.start(CODE | thumb, 0xFFFF1234)
+    state = cpu.state_bytes()
+    assert (cpu.cpsr, cpu.get("pc"), cpu.get("gpr")) == (st.M_SVC | A | I | F | thumb << 5, CODE, 0xFFFF1234)
+    assert (cpu.get("sctlr"), cpu.get("vbar"), cpu.get("mpidr")) == (cpuid.SCTLR_RESET, 0, 0x80000001)
+    assert [machine.timer.registers[each] for each in (cp15.T_CNTP_CTL, cp15.T_CNTV_CTL)] == [0, 0]
+    cpu.reset()
+    cpu.set("gpr", 0xFFFF1234)
+    cpu.enter_flat(CODE | thumb)
+    assert cpu.state_bytes() == state
 
 
 def test_linux_is_entered_as_it_wants(machine: BareMachine) -> None:

@@ -4,9 +4,8 @@ them."""
 from __future__ import annotations
 
 import pytest
-from virt_fakes import GPIO, KEYBOARD, MOUSE, RTC, START, UART, ArmFakePins, VirtRig
+from virt_fakes import GPIO, KEYBOARD, MOUSE, RTC, START, UART, VirtRig
 
-from runtime.devices import psci
 from runtime.devices.generic_timer import (
     CNTP_CTL,
     CNTP_CVAL,
@@ -353,23 +352,3 @@ def test_timer_set_into_the_past_fires_at_once() -> None:
     rig.board.timer.write(CNTV_CVAL, (1 << 64) - 1)
     assert not rig.pins.intr
     assert rig.clock.next_deadline() is None
-
-
-# Firmware
-
-
-def test_firmware() -> None:
-    pins = ArmFakePins()
-    assert psci.call(pins, psci.VERSION) == 0x10001
-    assert psci.call(pins, psci.MIGRATE_INFO_TYPE) == 2
-    assert psci.call(pins, psci.CPU_ON, 0, 0x40000000, 0) == 0xFFFFFFFC, "already on"
-    assert psci.call(pins, psci.CPU_ON, 1, 0x40000000, 0) == 0xFFFFFFFE, "no such processor"
-    assert psci.call(pins, psci.AFFINITY_INFO, 0, 0) == 0
-    assert psci.call(pins, psci.CPU_OFF) == 0xFFFFFFFD
-    assert psci.call(pins, psci.FEATURES, psci.SYSTEM_OFF) == 0
-    assert psci.call(pins, psci.FEATURES, 0x80000000) == 0xFFFFFFFF, "SMCCC_VERSION: calling convention 1.0"
-    assert psci.call(pins, 0x84000012) == psci.call(pins, 0x12345678) == 0xFFFFFFFF
-    assert (pins.resets, pins.power_offs) == (0, 0)
-    psci.call(pins, psci.SYSTEM_OFF)
-    psci.call(pins, psci.SYSTEM_RESET)
-    assert (pins.resets, pins.power_offs) == (1, 1)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 from virt_fakes import GICC, GICD, VirtRig
 
 from runtime.devices.generic_timer import CNTV_CTL, CNTV_CVAL
-from runtime.devices.gicv2 import GicV2
-from runtime.interrupts import Line
 
 SPURIOUS = 1023
 ENABLE, DISABLE, SET_PENDING, CLEAR_PENDING, SET_ACTIVE, CLEAR_ACTIVE = (
@@ -268,90 +264,3 @@ def test_timer_is_a_private_interrupt() -> None:
     rig.board.timer.write(CNTV_CTL, 3)
     rig.end(27)
     assert not rig.pins.intr
-
-
-class Pair:
-    """A controller with two processors."""
-
-    def __init__(self) -> None:
-        self.up = [False, False]
-        outputs = [(Line(partial(self._set, cpu)), Line(lambda level: None)) for cpu in (0, 1)]
-        self.gic = GicV2("gic", outputs)
-        self.gic.reset()
-        self.gic.distributor.write(0, 4, 1)
-        for cpu in (0, 1):
-            self.on(cpu)
-            self.gic.cpu_interface.write(4, 4, 0xF0)
-            self.gic.cpu_interface.write(0, 4, 1)
-        self.on(0)
-
-    def _set(self, cpu: int, level: bool) -> None:
-        self.up[cpu] = level
-
-    def on(self, cpu: int) -> None:
-        self.gic.accessing = cpu
-
-    def take(self, cpu: int) -> int:
-        self.on(cpu)
-        return self.gic.cpu_interface.read(0x0C, 4)
-
-    def end(self, cpu: int, number: int) -> None:
-        self.on(cpu)
-        self.gic.cpu_interface.write(0x10, 4, number)
-
-
-def test_software_generated_interrupts_name_their_sender() -> None:
-    pair = Pair()
-    pair.on(1)
-    pair.gic.distributor.write(0xF00, 4, 1 << 16 | 5)  # to processor 0
-    pair.on(0)
-    pair.gic.distributor.write(0xF00, 4, 2 << 24 | 5)  # to itself
-    assert pair.up == [True, False]
-    assert pair.gic.distributor.read(0xF20 + 5, 1) == 3, "pending from both"
-    assert pair.take(0) == 5
-    assert not pair.up[0], "one at a time"
-    pair.end(0, 5)
-    assert pair.take(0) == 1 << 10 | 5
-    pair.end(0, 1 << 10 | 5)
-    assert pair.up == [False, False]
-    pair.on(0)
-    pair.gic.distributor.write(0xF00, 4, 1 << 24 | 6)  # to all others
-    assert pair.up == [False, True]
-    pair.on(1)
-    pair.gic.distributor.write(0xF10 + 6, 1, 1)
-    assert pair.up == [False, False], "CPENDSGIR"
-    pair.gic.distributor.write(0xF20 + 7, 1, 2)
-    assert pair.take(1) == 1 << 10 | 7, "SPENDSGIR"
-
-
-def test_shared_interrupts_go_to_their_targets_only() -> None:
-    pair = Pair()
-    pair.gic.distributor.write(0x104, 4, 1 << 8)
-    pair.gic.set_input(40, True)
-    assert pair.up == [False, False]
-    pair.gic.distributor.write(0x828, 1, 2)
-    assert pair.up == [False, True]
-    pair.gic.distributor.write(0x828, 1, 0xFF)
-    assert pair.gic.distributor.read(0x828, 1) == 3, "no other processors"
-    assert pair.up == [True, True]
-    assert pair.take(1) == 40
-    assert pair.up == [False, False], "active for all"
-    assert pair.gic.distributor.read(0x800, 4) == 0x02020202, "a private interrupt targets who asks"
-
-
-def test_private_state_is_banked() -> None:
-    pair = Pair()
-    pair.on(1)
-    pair.gic.distributor.write(0x100, 4, 1 << 27)
-    pair.gic.distributor.write(0x41B, 1, 0x50)
-    pair.on(0)
-    assert pair.gic.distributor.read(0x100, 4) == 0xFFFF
-    assert pair.gic.distributor.read(0x41B, 1) == 0
-    pair.gic.set_input(27, True, cpu=0)
-    assert pair.up == [False, False]
-    pair.gic.set_input(27, True, cpu=1)
-    assert pair.up == [False, True]
-    twin = Pair()
-    twin.gic.restore(pair.gic.save())
-    assert twin.gic.save() == pair.gic.save()
-    assert twin.take(1) == 27

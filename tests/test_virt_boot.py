@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from struct import pack
 
@@ -31,13 +32,16 @@ class EntryRecorder:
 class Loaded:
     """A kernel image loaded into ``memory`` bytes."""
 
-    def __init__(self, kernel: bytes, memory: int = 64 * MIB, *, initrd: bytes = b"", append: str = ""):
+    def __init__(
+        self, kernel: bytes, memory: int = 64 * MIB, *, initrd: bytes = b"", append: str = "", processors: int = 1
+    ):  # fmt: skip
         config = MachineConfig(
             arch="arm",
             memory=memory,
             kernel=Image("kernel", kernel),
             initrd=Image("initrd", initrd) if initrd else None,
             append=append,
+            smp=processors,
         )
         self.memory = memoryview(bytearray(memory))
         self.border, cpu = FakeBorder(), EntryRecorder()
@@ -168,6 +172,29 @@ def test_tree_names_every_device_and_interrupt() -> None:
     assert tree.get_property("stdout-path", "chosen").value == "/pl011@9000000"
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 8])
+def test_tree_names_every_processor(count: int) -> None:
+    """As QEMU's does; the only one is there already and is not started."""
+    tree = fdt.parse_dtb(device_tree.build(replace(BOOT, processors=count)))
+    nodes = [node for node in tree.get_node("cpus").nodes if node.name != "cpu-map"]
+    assert [node.name for node in nodes] == [f"cpu@{number}" for number in range(count)]
+    assert [node.get_property("reg").value for node in nodes] == list(range(count))
+    methods = [node.get_property("enable-method") for node in nodes]
+    assert [method and method.value for method in methods] == ["psci" if count > 1 else None] * count
+    handles = [node.get_property("phandle").value for node in nodes]
+    assert len({*handles, device_tree.CLOCK, device_tree.GIC, device_tree.GPIO}) == count + 3
+    assert {flags >> 8 for flags in words(tree, "timer", "interrupts")[2::3]} == {(1 << count) - 1}
+    assert tree.exist_node("cpus/cpu-map") == (count > 1)
+    if count > 1:
+        cores = [words(tree, f"cpus/cpu-map/socket0/cluster0/core{number}", "cpu") for number in range(count)]
+        assert cores == [[handle] for handle in handles]
+    assert words(tree, "psci", "cpu_on") == [0x84000003]
+
+
+def test_the_tree_is_told_how_many_processors_there_are() -> None:
+    assert Loaded(b"raw image", processors=3).tree.exist_node("cpus/cpu@2")
+
+
 def test_a_tree_of_the_user_is_completed() -> None:
     own = fdt.FDT(fdt.Header(), entries=[{"address": 0x40000000, "size": 0x1000}])
     own.header.version, own.header.last_comp_version, own.header.boot_cpuid_phys = 17, 16, 0
@@ -216,8 +243,9 @@ def test_a_damaged_tree_is_one_line() -> None:
 
 
 @pytest.mark.skipif(shutil.which("dtc") is None, reason="needs dtc")
-def test_dtc_reads_the_tree(tmp_path: Path) -> None:
-    (tmp_path / "tree.dtb").write_bytes(device_tree.build(BOOT))
+@pytest.mark.parametrize("count", [1, 4])
+def test_dtc_reads_the_tree(tmp_path: Path, count: int) -> None:
+    (tmp_path / "tree.dtb").write_bytes(device_tree.build(replace(BOOT, processors=count)))
     command = ["dtc", "-I", "dtb", "-O", "dts", str(tmp_path / "tree.dtb")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 'bootargs = "console=ttyAMA0";' in done.stdout

@@ -26,15 +26,17 @@ class ArmFakePins(FakePins):
 
 
 class VirtRig:
-    """A board, switched on unless ``power_on`` is false, with the accesses a guest would make."""
+    """A board, switched on unless ``power_on`` is false, with the accesses a guest would make. ``processors``: the pins
+    of each; ``pins`` are those of the first and of the machine."""
 
-    def __init__(self, *, power_on: bool = True):
+    def __init__(self, processors: int = 1, *, power_on: bool = True):
         self.icount = 0
         self.clock = VirtualClock()
         self.clock.read_icount = lambda: self.icount
-        self.border, self.pins = FakeBorder(), ArmFakePins()
+        self.border, self.processors = FakeBorder(), [ArmFakePins() for _ in range(processors)]
+        self.pins = self.processors[0]
         self.ram = memoryview(bytearray(1 << 20))
-        self.board = VirtBoard(self.clock, self.border, self.ram, self.pins, [self.pins])
+        self.board = VirtBoard(self.clock, self.border, self.ram, self.pins, self.processors)
         if power_on:
             self.board.reset()
         #: Interrupts that :meth:`run` took, with the virtual time of each.
@@ -47,6 +49,11 @@ class VirtRig:
 
     def write(self, address: int, value: int, size: int = 4) -> None:
         self.board.mmio.write(address, size, value)
+
+    def on(self, processor: int) -> VirtRig:
+        """It is this one whose accesses come next."""
+        self.board.select(processor)
+        return self
 
     def init_gic(self, *interrupts: int, priority: int = 0xA0) -> None:
         """As Linux does: group 0 on everywhere, every priority lets in, ``interrupts`` enabled with ``priority``."""
@@ -94,7 +101,7 @@ class VirtRig:
     @classmethod
     def resume(cls, snapshot: dict) -> VirtRig:
         """A fresh rig continuing from ``snapshot``."""
-        rig = cls(power_on=False)
+        rig = cls(len(snapshot["board"]["gic"]["interfaces"]), power_on=False)
         rig.icount = snapshot["icount"]
         rig.clock.restore(snapshot["clock"])
         rig.board.restore(snapshot["board"])

@@ -70,7 +70,7 @@ CP15: dict[tuple[int, int, int, int], Register] = {
     (0, 0, 0, 2): _constant("TCMTR", 0),
     (0, 0, 0, 3): _constant("TLBTR", 0),
     (0, 0, 0, 4): _constant("MIDR", cpuid.MIDR),
-    (0, 0, 0, 5): _constant("MPIDR", cpuid.MPIDR),
+    (0, 0, 0, 5): Register("MPIDR", "r", field=st.MPIDR),
     (0, 0, 0, 6): _constant("REVIDR", 0),
     (0, 0, 0, 7): _constant("MIDR", cpuid.MIDR),
     (0, 0, 1, 0): _constant("ID_PFR0", cpuid.ID_PFR0),

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from frontends.arm import cpuid, services
 from frontends.arm import state as st
+from frontends.arm.cp15 import T_CNTP_CTL, T_CNTV_CTL
 from frontends.arm.state import LAYOUT
 from frontends.arm.vectors import EXC_DABORT, EXC_FIQ, EXC_IRQ, EXTERNAL_LONG, EXTERNAL_SHORT, FSR_WRITE
 
@@ -52,13 +53,15 @@ class Services(Protocol):
 
 
 class ArmCpu:
-    """One processor on an engine. ``shift``: virtual ns per instruction, log2."""
+    """One processor on an engine. ``shift``: virtual ns per instruction, log2. It is number ``number`` of
+    ``processors``."""
 
     #: Of :meth:`state_bytes`.
     state_version = 2
 
-    def __init__(self, engine: Any, machine: Services, shift: int):
+    def __init__(self, engine: Any, machine: Services, shift: int, number: int = 0, processors: int = 1):
         self.engine, self.machine, self.shift = engine, machine, shift
+        self.number, self.processors = number, processors
         self.words = memoryview(engine.block.map).cast("Q")
         self._at = {name: offset // 8 for name, offset in LAYOUT.offsets.items()}
         self._at_io = self._at["io_value"]
@@ -108,7 +111,9 @@ class ArmCpu:
             count = LAYOUT.stride(name) * LAYOUT.counts[name] // 8
             self.words[start : start + count] = memoryview(bytes(8 * count)).cast("Q")
         for name, value in (
-            ("time_shift", self.shift), ("pc", 0), ("code_base", 0), ("linear_mask", MASK32), ("shadow", MASK64),
+            ("time_shift", self.shift), ("mpidr", cpuid.mpidr(self.number)),
+            ("l2ctlr", cpuid.l2ctlr(self.processors)),
+            ("pc", 0), ("code_base", 0), ("linear_mask", MASK32), ("shadow", MASK64),
             ("sctlr", cpuid.SCTLR_RESET), ("mair0", PRRR_RESET), ("mair1", NMRR_RESET), ("cntfrq", cpuid.COUNTER_HZ),
             ("dbgoslsr", 0xA),
         ):  # fmt: skip
@@ -123,6 +128,15 @@ class ArmCpu:
         self.set("gpr", r1 & MASK32, 1)
         self.set("gpr", r2 & MASK32, 2)
         self.enter_flat(pc)
+
+    def start(self, entry: int, context: int) -> None:
+        """Switched on by firmware (PSCI's CPU_ON; ARM DEN 0022D, 6.4): as after a reset, which its timers come out of
+        disabled, at physical address ``entry`` (bit 0: T32) with ``context`` in R0. It is the selected one."""
+        self.reset()
+        for register in (T_CNTP_CTL, T_CNTV_CTL):
+            self.machine.timer.write(register, 0)
+        self.set("gpr", context & MASK32)
+        self.enter_flat(entry)
 
     def enter_flat(self, pc: int) -> None:
         """A program at a physical address (bit 0: T32), after :meth:`reset`."""

@@ -4,7 +4,7 @@ ThumbEE, trace and performance monitors. The feature registers announce exactly 
 
 from __future__ import annotations
 
-MIDR, CTR, MPIDR = 0x412FC0F1, 0x8444C004, 0x80000000
+MIDR, CTR = 0x412FC0F1, 0x8444C004
 #: A32, T32, trivial Jazelle; the generic timer.
 ID_PFR0, ID_PFR1 = 0x00000131, 0x00010001
 #: v7.1 Debug by CP14; no trace or performance monitors.
@@ -23,3 +23,14 @@ SCTLR_RESET = 0x00C50078
 #: Of the generic timer's counter, in Hz: one tick is 1 << COUNTER_SHIFT virtual ns.
 COUNTER_SHIFT = 4
 COUNTER_HZ = 1_000_000_000 >> COUNTER_SHIFT
+
+
+def mpidr(number: int) -> int:
+    """MPIDR of processor ``number``: a core of the only cluster, in the format of the Multiprocessing Extensions."""
+    return 1 << 31 | number
+
+
+def l2ctlr(processors: int) -> int:
+    """L2CTLR after reset (DDI 0438, 4.3.27): how many cores the cluster has, and that there is an interrupt controller.
+    A single one leaves it 0."""
+    return (processors - 1) << 24 | 1 << 23 if processors > 1 else 0

@@ -10,8 +10,8 @@ from jitrr.engine.layout import new_layout
 LAYOUT = new_layout()
 _add = LAYOUT.add
 
-# Configuration, not state: virtual ns per instruction (log2).
-TIME_SHIFT = _add("time_shift")
+# Configuration, not state: virtual ns per instruction (log2), which processor this is.
+TIME_SHIFT, MPIDR = _add("time_shift"), _add("mpidr")
 
 #: R0..R14 of the current mode; R15 is the engine's ``pc`` (the address of the instruction, without the pipeline's
 #: offset).

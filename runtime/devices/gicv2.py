@@ -18,6 +18,7 @@ from runtime.devices.primecell import WordWindow
 from runtime.interrupts import Line
 
 FIRST_PPI, FIRST_SPI = 16, 32
+MOST_CPUS = 8  # a byte of ITARGETSR has a bit for each
 SIZE = 0x10000  # of the distributor's registers, and of the CPU interface's
 _SGIS, _WORD = 0xFFFF, 0xFFFFFFFF
 _ALL = (1 << INTERRUPTS) - 1
@@ -35,18 +36,21 @@ class Bits:
     def set(self, cpu: int, bits: int) -> None:
         """Set the bits of the interrupts in ``bits``, the private ones those of ``cpu``."""
         self.of[cpu] |= bits & _ALL
-        for other in range(len(self.of)):
-            self.of[other] |= bits & _SHARED
+        if bits > _WORD:
+            for other in range(len(self.of)):
+                self.of[other] |= bits & _SHARED
 
     def clear(self, cpu: int, bits: int) -> None:
         """Clear the bits of the interrupts in ``bits``, the private ones those of ``cpu``."""
         self.of[cpu] &= ~bits
-        for other in range(len(self.of)):
-            self.of[other] &= ~(bits & _SHARED)
+        if bits > _WORD:
+            for other in range(len(self.of)):
+                self.of[other] &= ~(bits & _SHARED)
 
 
 class GicV2(Stateful):
-    """The controller with one CPU interface for each of ``outputs``: the processor's (IRQ, FIQ) pair of lines.
+    """The controller with one CPU interface for each of ``outputs`` (at most MOST_CPUS): the processor's (IRQ, FIQ)
+    pair of lines.
 
     ``accessing`` is the number of the processor whose access is being made; a machine of one leaves it at 0.
     """
@@ -56,6 +60,8 @@ class GicV2(Stateful):
 
     def __init__(self, name: str, outputs: Sequence[tuple[Line, Line]]):
         self.name, self.cpus, self.accessing = name, len(outputs), 0
+        if self.cpus > MOST_CPUS:
+            raise ValueError(f"a GICv2 has at most {MOST_CPUS} processors, not {self.cpus}")
         self.interfaces = [CpuInterface(self, number, *lines) for number, lines in enumerate(outputs)]
         self.distributor = Distributor(self)
         self.cpu_interface = WordWindow(
@@ -96,12 +102,20 @@ class GicV2(Stateful):
             self.level.set(cpu, bit)
             if self.edge.of[cpu] & bit:
                 self.latched.set(cpu, bit)
-        self.update()
+        self.changed(cpu, number)
 
     def update(self) -> None:
         """Something has changed: settle the lines to the processors."""
         for interface in self.interfaces:
             interface.update()
+
+    def changed(self, cpu: int, number: int) -> None:
+        """The same when it was about one interrupt, by ``cpu``: for those only whom it may matter to."""
+        self.interfaces[cpu].update()
+        if number >= FIRST_SPI and self.cpus > 1:
+            for interface in self.interfaces:
+                if interface.number != cpu and self.targets[interface.number] >> number & 1:
+                    interface.update()
 
     def send(self, cpu: int, sgi: int, senders: int) -> None:
         """Make ``sgi`` pending for ``cpu``, from each of ``senders`` (bits)."""

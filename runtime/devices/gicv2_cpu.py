@@ -95,7 +95,7 @@ class CpuInterface(Stateful):
         priority = self._group_priority(self.gic.priority(self.number, number), group)
         self.active[group] |= 1 << (priority >> 3)
         sender = self.gic.acknowledge(self.number, number)
-        self.gic.update()
+        self.gic.changed(self.number, number)
         return number | sender << 10
 
     def _end(self, value: int, alias: bool) -> None:
@@ -107,7 +107,7 @@ class CpuInterface(Stateful):
         self.active[group] &= self.active[group] - 1
         if not self.control & EOI_DROPS_ONLY:
             self.gic.deactivate(self.number, number)
-        self.gic.update()
+        self.gic.changed(self.number, number)
 
     def restore(self, state: State) -> None:
         """The inverse of :meth:`save`, when the distributor is restored already."""
@@ -156,9 +156,9 @@ class CpuInterface(Stateful):
             case 0xD0 | 0xE0:
                 self.active[offset == NSAPR] = value
             case 0x1000:
-                if self.control & EOI_DROPS_ONLY and value & 0x3FF < OTHER_GROUP:
-                    self.gic.deactivate(self.number, value & 0x3FF)
-                    self.gic.update()
+                if self.control & EOI_DROPS_ONLY and (number := value & 0x3FF) < OTHER_GROUP:
+                    self.gic.deactivate(self.number, number)
+                    self.gic.changed(self.number, number)
                 return
             case _:
                 return

@@ -89,7 +89,8 @@ class Distributor:
             self._write(offset, value & _WORD)
             if size == 8:
                 self._write(offset + 4, value >> 32)
-        self.gic.update()
+        if offset != SGIR:  # which settles the processors it reaches
+            self.gic.update()
 
     def _write_byte(self, offset: int, value: int) -> None:
         gic, cpu, number = self.gic, self.gic.accessing, offset & 0x3FF
@@ -142,3 +143,4 @@ class Distributor:
         for cpu in range(self.gic.cpus):
             if targets >> cpu & 1:
                 self.gic.send(cpu, value & 15, me)
+                self.gic.interfaces[cpu].update()

@@ -69,6 +69,7 @@ def load_guest(config: MachineConfig, ram: memoryview, border: Border, cpu: Entr
         command_line=config.append,
         initrd=(start, start + len(initrd)) if initrd else None,
         seed=border.entropy(SEED_SIZE),
+        processors=config.smp,
     )
     tree = device_tree.complete(config.dtb.data, boot) if config.dtb is not None else device_tree.build(boot)
     if tree_at + len(tree) > len(ram):

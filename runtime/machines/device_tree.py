@@ -11,10 +11,11 @@ from runtime.devices import pl011, psci
 from runtime.machines import virt
 from runtime.machines.virt import MAP, RAM_BASE, SLOTS, Place
 
-CLOCK, CPU, GIC, GPIO = 0x8000, 0x8001, 0x8002, 0x8004  # phandles
+CLOCK, GIC, GPIO = 0x8000, 0x8002, 0x8004  # phandles
+CPUS = (0x8001, *range(0x8011, 0x8010 + virt.MOST_PROCESSORS))  # of each processor
 _SPI, _PPI = 0, 1
 _EDGE_RISING, _LEVEL_HIGH = 1, 4
-_CPU_0 = 1 << 8  # in the flags of a PPI: the processors it is there for
+_PPI_CPUS = 8  # in the flags of a PPI: where the bits are of the processors it is there for
 _KEY_POWER = 116
 _SERIAL = f"/pl011@{MAP['serial0'].base:x}"
 _MAGIC, _HEADER_SIZE = b"\xd0\x0d\xfe\xed", 40
@@ -25,12 +26,13 @@ Value = int | str | list[int] | list[str] | bytes | None
 @dataclass(frozen=True)
 class Boot:
     """What the loader tells the kernel: ``memory`` bytes of RAM, the command line, where the initrd is (first address
-    and the one behind the last, or None), and 32 bytes of the host's entropy."""
+    and the one behind the last, or None), 32 bytes of the host's entropy, and how many processors there are."""
 
     memory: int
     command_line: str
     initrd: tuple[int, int] | None
     seed: bytes
+    processors: int = 1
 
 
 def _node(name: str, values: dict[str, Value], *children: fdt.Node) -> fdt.Node:
@@ -67,11 +69,29 @@ def _slot(place: Place) -> fdt.Node:
     )
 
 
-def _processor() -> list[fdt.Node]:
-    """The processor, its timer, and the firmware it calls."""
-    cpu: dict[str, Value] = {"device_type": "cpu", "compatible": "arm,cortex-a15", "reg": 0, "phandle": CPU}
+def _cpu(number: int, started: bool) -> fdt.Node:
+    """A processor; ``started``: by the firmware, when it is asked to."""
+    method: dict[str, Value] = {"enable-method": "psci"} if started else {}
+    return _node(
+        f"cpu@{number}",
+        {"device_type": "cpu", "compatible": "arm,cortex-a15", **method, "reg": number, "phandle": CPUS[number]},
+    )
+
+
+def _cpus(processors: int) -> fdt.Node:
+    """The processors; of several also that they are the cores of one cluster."""
+    nodes = [_cpu(number, processors > 1) for number in range(processors)]
+    if processors > 1:
+        cores = [_node(f"core{number}", {"cpu": CPUS[number]}) for number in range(processors)]
+        nodes.append(_node("cpu-map", {}, _node("socket0", {}, _node("cluster0", {}, *cores))))
+    return _node("cpus", {"#address-cells": 1, "#size-cells": 0}, *nodes)
+
+
+def _processors(processors: int) -> list[fdt.Node]:
+    """The processors, the timer of each, and the firmware they call."""
     ppis = (virt.SECURE_TIMER_PPI, virt.PHYSICAL_TIMER_PPI, virt.VIRTUAL_TIMER_PPI, virt.HYPERVISOR_TIMER_PPI)
-    interrupts = [cell for ppi in ppis for cell in (_PPI, ppi, _LEVEL_HIGH | _CPU_0)]
+    flags = _LEVEL_HIGH | (1 << processors) - 1 << _PPI_CPUS
+    interrupts = [cell for ppi in ppis for cell in (_PPI, ppi, flags)]
     firmware: dict[str, Value] = {
         "compatible": ["arm,psci-1.0", "arm,psci-0.2", "arm,psci"],
         "method": "hvc",
@@ -80,7 +100,7 @@ def _processor() -> list[fdt.Node]:
         "cpu_on": psci.CPU_ON,
     }
     return [
-        _node("cpus", {"#address-cells": 1, "#size-cells": 0}, _node("cpu@0", cpu)),
+        _cpus(processors),
         _node("timer", {"compatible": "arm,armv7-timer", "interrupts": interrupts, "always-on": None}),
         _node("psci", firmware),
     ]
@@ -120,7 +140,7 @@ def build(boot: Boot) -> bytes:
         "model": "linux,dummy-virt", "compatible": "linux,dummy-virt", "interrupt-parent": GIC,
         "#address-cells": 2, "#size-cells": 2,
     }  # fmt: skip
-    nodes = (*_processor(), *_devices(), _node("chosen", {"stdout-path": _SERIAL}))
+    nodes = (*_processors(boot.processors), *_devices(), _node("chosen", {"stdout-path": _SERIAL}))
     tree.root = _node("/", root, *nodes)
     return _flatten(tree, boot)
 

@@ -1,4 +1,4 @@
-"""The ``virt`` board: an ARM machine of one processor at the addresses of QEMU's. What is where: :data:`MAP`.
+"""The ``virt`` board: an ARM machine at the addresses of QEMU's. What is where: :data:`MAP`.
 
 QEMU's has no keyboard and mouse interfaces; ours are where nothing of QEMU's is.
 """
@@ -24,6 +24,7 @@ from runtime.devices.ps2 import Keyboard, Mouse
 from runtime.interrupts import Line, MachinePins, ProcessorPins
 
 RAM_BASE = 0x40000000
+MOST_PROCESSORS = gicv2.MOST_CPUS
 
 
 class Place(NamedTuple):
@@ -63,7 +64,8 @@ class VirtBoard:
 
     The constructor makes no noise at the border: call :meth:`reset` to switch on, or :meth:`restore` to continue. The
     processor's CP15 accesses to the generic timer go to ``timer``; its firmware calls to
-    :func:`runtime.devices.psci.call`.
+    :func:`runtime.devices.psci.call`. ``processors``: the pins of each, at most MOST_PROCESSORS; :meth:`select` says
+    whose accesses are being made.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class VirtBoard:
     ):  # fmt: skip
         self.ram, self.border, self.processors = ram, border, processors
         self.mmio = Bus("memory")
-        self.irq, self.fiq = Line(processors[0].set_intr), Line(processors[0].set_fiq)
-        self.gic = GicV2("gic", [(self.irq, self.fiq)])
+        self.outputs = [(Line(each.set_intr), Line(each.set_fiq)) for each in processors]
+        self.gic = GicV2("gic", self.outputs)
         self._spis = {name: self._input(FIRST_SPI + at.spi) for name, at in MAP.items() if at.spi >= 0}
-        self._timer_lines = [self._input(FIRST_PPI + ppi) for ppi in (PHYSICAL_TIMER_PPI, VIRTUAL_TIMER_PPI)]
-        self.timer = GenericTimer("timer", clock, *self._timer_lines)
+        self._timer_lines = [self._timer_inputs(number) for number in range(len(processors))]
+        #: One a processor; ``timer`` is that of the selected one.
+        self.timers = [GenericTimer(f"timer{number or ''}", clock, *at) for number, at in enumerate(self._timer_lines)]
+        self.timer = self.timers[0]
         self.serial = Pl011("serial0", clock, self._spis["serial0"], border)
         self.rtc = Pl031("rtc", clock, self._spis["rtc"], border)
         self.gpio = Pl061("gpio", self._spis["gpio"])
@@ -86,8 +90,13 @@ class VirtBoard:
         self.mouse_port = Pl050("mouse_port", self.mouse, self._spis["mouse port"])
         self._map()
 
-    def _input(self, number: int) -> Line:
-        return Line(partial(self.gic.set_input, number))
+    def _input(self, number: int, processor: int = 0) -> Line:
+        return Line(partial(self.gic.set_input, number, cpu=processor))
+
+    def _timer_inputs(self, processor: int) -> tuple[Line, Line]:
+        """Where the physical and the virtual timer of a processor lead."""
+        physical, virtual = FIRST_PPI + PHYSICAL_TIMER_PPI, FIRST_PPI + VIRTUAL_TIMER_PPI
+        return self._input(physical, processor), self._input(virtual, processor)
 
     def _map(self) -> None:
         registers: dict[str, Registers] = {
@@ -104,17 +113,23 @@ class VirtBoard:
         for place in SLOTS:
             self.mmio.map(place.base, place.size, "virtio slot", virtio_mmio.EMPTY_SLOT)
 
+    def select(self, number: int) -> None:
+        """Accesses to registers are made by processor ``number`` from now on."""
+        self.gic.accessing = number
+        self.timer = self.timers[number]
+
     # The machine's life
 
     def devices(self) -> list[Device]:
         """All devices in the order in which they are reset and saved: sources of interrupts before controllers."""
         return [
-            self.timer, self.serial, self.rtc, self.button, self.gpio, self.keyboard, self.mouse, self.keyboard_port,
+            *self.timers, self.serial, self.rtc, self.button, self.gpio, self.keyboard, self.mouse, self.keyboard_port,
             self.mouse_port, self.gic,
         ]  # fmt: skip
 
     def _lines(self) -> list[Line]:
-        return [self.irq, self.fiq, *self._timer_lines, *self._spis.values(), self._button_line]
+        private = [line for pair in (*self.outputs, *self._timer_lines) for line in pair]
+        return [*private, *self._spis.values(), self._button_line]
 
     def reset(self) -> None:
         """Switch on, or reset: every device in its power-on state, and the serial port on, as firmware leaves it for
@@ -130,10 +145,11 @@ class VirtBoard:
         return state
 
     def restore(self, state: State) -> None:
-        """The inverse of :meth:`save`; nothing is signalled but the processor's interrupt pins, once."""
+        """The inverse of :meth:`save`; nothing is signalled but the processors' interrupt pins, once."""
         for device in self.devices():
             device.restore(state[device.name])
         for line, level in zip(self._lines(), state["lines"], strict=True):
             line.level = level
-        self.processors[0].set_intr(self.irq.level)
-        self.processors[0].set_fiq(self.fiq.level)
+        for pins, (irq, fiq) in zip(self.processors, self.outputs, strict=True):
+            pins.set_intr(irq.level)
+            pins.set_fiq(fiq.level)

@@ -57,6 +57,21 @@ class VirtMachine(BoardMachine):
         """The generic timer, for CP15."""
         return self.board.timer
 
+    # -- for its firmware ---------------------------------------------------------------------------------------------
+    processors, turn = 1, 0
+
+    def is_on(self, number: int) -> bool:
+        return True
+
+    def is_starting(self, number: int) -> bool:
+        return False
+
+    def power_on(self, number: int, entry: int, context: int) -> None:
+        raise AssertionError("the only processor is on")
+
+    def power_off(self) -> None:
+        raise AssertionError("the only processor is not switched off")
+
     def firmware(self, function: int, a: int, b: int, c: int) -> int:
         """A firmware call by HVC."""
         return psci.call(self, function, a, b, c)
