@@ -41,7 +41,8 @@ class Bus:
     def __init__(self, name: str):
         self.name = name
         self.absent: Callable[[bool], None] = _nothing
-        self._nearest = Range(0, 0, "", _NO_REGISTERS)
+        #: The range that goes before all others: the processor's own.
+        self.nearest = Range(0, 0, "", _NO_REGISTERS)
         self._bases: list[int] = []
         self._ranges: list[Range] = []
 
@@ -57,13 +58,9 @@ class Bus:
         self._bases.insert(at, base)
         self._ranges.insert(at, Range(base, size, name, registers))
 
-    def map_nearest(self, base: int, size: int, name: str, registers: Registers) -> None:
-        """Place the one range that goes before all others (the processor's own), instead of where it was."""
-        self._nearest = Range(base, size, name, registers)
-
     def find(self, address: int) -> Range | None:
         """The range that holds ``address``."""
-        nearest = self._nearest
+        nearest = self.nearest
         if 0 <= address - nearest.base < nearest.size:
             return nearest
         at = bisect_right(self._bases, address) - 1
@@ -88,4 +85,4 @@ class Bus:
 
     def ranges(self) -> list[Range]:
         """Every mapped range, by address, behind the nearest."""
-        return [self._nearest, *self._ranges] if self._nearest.size else list(self._ranges)
+        return [self.nearest, *self._ranges] if self.nearest.size else list(self._ranges)

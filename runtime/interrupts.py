@@ -43,3 +43,13 @@ class ProcessorPins(Protocol):
 
     def nmi(self) -> None:
         """Non-maskable interrupt."""
+
+
+class X86Pins(ProcessorPins, Protocol):
+    """The pins of an x86 processor."""
+
+    def init(self) -> None:
+        """INIT: it stops and waits for a start-up message; the bootstrap processor starts over with the firmware."""
+
+    def start_up(self, vector: int) -> None:
+        """A start-up message: if it waits for one, it begins at ``vector`` << 12 in real mode."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from runtime.clock import VirtualClock
 from runtime.devices import ioapic, lapic
@@ -35,7 +36,7 @@ class FakeBorder:
 
 
 class FakePins:
-    """Implements runtime.interrupts.MachinePins and runtime.machines.pc.X86Pins."""
+    """Implements runtime.interrupts.MachinePins and X86Pins."""
 
     def __init__(self) -> None:
         self.intr = False
@@ -62,15 +63,17 @@ class FakePins:
 
 
 class Rig:
-    """A board, switched on unless ``power_on`` is false, with the accesses a guest would make."""
+    """A board, switched on unless ``power_on`` is false, with the accesses a guest would make. ``pins`` are those of
+    the machine and of its first processor, ``all_pins`` those of each; accesses are the selected processor's."""
 
-    def __init__(self, *, has_hpet: bool = False, power_on: bool = True):
+    def __init__(self, *, has_hpet: bool = False, power_on: bool = True, processors: int = 1):
         self.icount = 0
         self.clock = VirtualClock()
         self.clock.read_icount = lambda: self.icount
         self.border, self.pins = FakeBorder(), FakePins()
+        self.all_pins = [self.pins, *(FakePins() for _ in range(processors - 1))]
         self.ram = memoryview(bytearray(1 << 20))
-        self.board = PcBoard(self.clock, self.border, self.ram, self.pins, [self.pins], has_hpet=has_hpet)
+        self.board = PcBoard(self.clock, self.border, self.ram, self.pins, self.all_pins, has_hpet=has_hpet)
         if power_on:
             self.board.reset()
         #: Vectors that :meth:`run` took, with the virtual time of each.
@@ -108,7 +111,18 @@ class Rig:
 
     def take(self) -> int | None:
         """What a processor with interrupts enabled would do now: the vector it takes, or None."""
-        return self.board.acknowledge() if self.pins.intr else None
+        return self.board.acknowledge() if self.all_pins[self.board.selected].intr else None
+
+    def took(self) -> dict[int, int]:
+        """What each processor takes now, by its number; it is ended there."""
+        found, before = {}, self.board.selected
+        for number in range(len(self.all_pins)):
+            self.board.select(number)
+            if (vector := self.take()) is not None:
+                found[number] = vector
+                self.eoi()
+        self.board.select(before)
+        return found
 
     # Time
 
@@ -140,11 +154,22 @@ class Rig:
         self.outb(0xA1, 0x38, 0x02, 0x01, 0x00)
 
     def init_apic(self) -> None:
-        """Enable the local APIC with spurious vector 0xFF, flat logical id 1; the 8259 is cut off."""
+        """Enable the local APIC with spurious vector 0xFF, flat logical id 1 << number; the 8259 is cut off."""
         self.set_apic(0xF0, 0x1FF)
         self.set_apic(0xE0, 0xFFFFFFFF)
-        self.set_apic(0xD0, 1 << 24)
+        self.set_apic(0xD0, 1 << 24 + self.board.selected)
         self.set_apic(0x350, 0x10000)
+
+    def init_apics(self) -> None:
+        """The same for every processor's; number 0 is the selected one then."""
+        for number in reversed(range(len(self.all_pins))):
+            self.board.select(number)
+            self.init_apic()
+
+    def send(self, destination: int, command: int) -> None:
+        """Write the interrupt command register of the selected processor."""
+        self.set_apic(0x310, destination << 24)
+        self.set_apic(0x300, command)
 
     def pit(self, channel: int, mode: int, count: int) -> None:
         """Program a PIT channel with a 16-bit count."""
@@ -162,7 +187,7 @@ class Rig:
         return {"board": self.board.save(), "clock": self.clock.save(), "icount": self.icount}
 
     @classmethod
-    def resume(cls, snapshot: dict, **options: bool) -> Rig:
+    def resume(cls, snapshot: dict, **options: Any) -> Rig:
         """A fresh rig continuing from ``snapshot``."""
         rig = cls(power_on=False, **options)
         rig.icount = snapshot["icount"]

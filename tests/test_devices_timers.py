@@ -293,6 +293,16 @@ def test_hpet_counts_and_interrupts() -> None:
     assert len(rig.taken) == 10
 
 
+def test_hpet_comparator_of_64_bits_that_has_just_been_passed() -> None:
+    """It matches in thousands of years; the deadline until then still fits a checkpoint."""
+    rig = Rig(has_hpet=True)
+    hpet(rig, 0x10, 1)
+    rig.run(MS)
+    hpet(rig, 0x100, 4)
+    hpet(rig, 0x108, 99_999, size=8)
+    assert rig.ns < rig.clock.save()["hpet.compare"] << 3 < 1 << 64
+
+
 def test_hpet_replaces_the_pit() -> None:
     rig = Rig(has_hpet=True)
     rig.init_apic()

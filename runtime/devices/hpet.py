@@ -21,6 +21,7 @@ ENABLE, LEGACY = 1, 2  # general configuration
 LEVEL, INTERRUPT, PERIODIC, CAN_PERIODIC, IS_64, SET_VALUE, MODE_32 = (1 << n for n in (1, 2, 3, 4, 5, 6, 8))
 _WRITABLE = LEVEL | INTERRUPT | PERIODIC | SET_VALUE | MODE_32 | 0x3E00
 _MASK64 = (1 << 64) - 1
+_LONGEST = 1 << 60  # ticks to the next look at the counter: the deadline of a checkpoint has 64 bits
 _NOWHERE = Line(lambda level: None)  # a route that does not exist
 
 
@@ -86,7 +87,8 @@ class Hpet(Stateful):
         now = self.clock.now_ns() // TICK_NS
         active = [timer for timer in self.timers if timer.config & INTERRUPT]
         if active:
-            self.deadline.arm_ns((now + min(self._distance(timer, count) for timer in active)) * TICK_NS)
+            ticks = min(_LONGEST, *(self._distance(timer, count) for timer in active))
+            self.deadline.arm_ns((now + ticks) * TICK_NS)
 
     def _due(self) -> None:
         """Some comparator has been reached since the count was last looked at."""

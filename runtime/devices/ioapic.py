@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runtime.devices.apic_bus import EXTINT, FIXED, LOWEST, ApicBus
 from runtime.devices.base import Stateful, Window
-from runtime.devices.lapic import EXTINT, FIXED, LOWEST, Lapic
 
 BASE = 0xFEC00000
 SIZE = 0x1000
@@ -14,12 +14,12 @@ _WRITABLE = 0xFF00_0000_0001_AFFF
 
 
 class IoApic(Stateful):
-    """Turns its inputs into messages for the local APIC, as the redirection table says."""
+    """Turns its inputs into messages for local APICs, as the redirection table says."""
 
     STATE = ("apic_id", "select", "entries", "pending", "levels")
 
-    def __init__(self, name: str, lapic: Lapic):
-        self.name, self.lapic = name, lapic
+    def __init__(self, name: str, bus: ApicBus):
+        self.name, self.bus = name, bus
         self.registers = Window(self.read, self.write)
         self.levels = 0
         self.reset()
@@ -57,11 +57,14 @@ class IoApic(Stateful):
             self.entries[pin] |= REMOTE_IRR
         else:
             self.pending &= ~(1 << pin)
-        if mode == EXTINT or self.lapic.matches(entry >> 56, bool(entry & 0x800)):
-            self.lapic.deliver(mode, entry & 0xFF, level)
+        destination, logical = entry >> 56, bool(entry & 0x800)
+        if mode == EXTINT:
+            self.bus.send_external(destination, logical)
+        else:
+            self.bus.send(mode, entry & 0xFF, self.bus.addressed(destination, logical), level)
 
     def eoi(self, vector: int) -> None:
-        """The processor has finished ``vector``: inputs still asserted interrupt again."""
+        """A processor has finished ``vector``: inputs still asserted interrupt again."""
         for pin, entry in enumerate(self.entries):
             if entry & 0xFF == vector and entry & REMOTE_IRR:
                 self.entries[pin] &= ~REMOTE_IRR

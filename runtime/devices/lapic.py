@@ -1,4 +1,4 @@
-"""The local APIC of the one processor in xAPIC mode (Intel SDM volume 3, chapter "APIC").
+"""A processor's local APIC in xAPIC mode (Intel SDM volume 3, chapter "APIC").
 
 Its bus clock is 1 GHz: one timer tick at divider 1 is one virtual nanosecond, as is one tick of the TSC.
 """
@@ -9,17 +9,19 @@ from collections.abc import Callable
 
 from runtime.clock import VirtualClock
 from runtime.device import Registers, State
+from runtime.devices.apic_bus import EXTINT, FIXED, INIT, LOWEST, NMI, START_UP, ApicBus
 from runtime.devices.base import Stateful, Window
-from runtime.interrupts import Line
+from runtime.interrupts import Line, X86Pins
 
 BASE = 0xFEE00000
 SIZE = 0x1000
 ENABLE, BSP = 1 << 11, 1 << 8
 _BASE_RESERVED = 0xFFF & ~(ENABLE | BSP)  # bit 10 as well: there is no x2APIC mode
 
-FIXED, LOWEST, NMI, EXTINT = 0, 1, 4, 7  # delivery modes
 MASKED = 1 << 16
 TIMER, THERMAL, COUNTERS, LINT0, LINT1, ERROR = range(6)  # local vector table, from register 0x32 on
+SELF, ALL, OTHERS = 1, 2, 3  # shorthands of the interrupt command register
+ASSERT, LOGICAL, LEVEL = 1 << 14, 1 << 11, 1 << 15  # ... and bits in it
 _LVT_WRITABLE = (0x700FF, 0x107FF, 0x107FF, 0x1A7FF, 0x1A7FF, 0x100FF)
 ONE_SHOT, PERIODIC, TSC_DEADLINE = 0, 1, 2
 VERSION = 0x0005_0014  # six local vectors
@@ -27,11 +29,12 @@ SEND_ILLEGAL, RECEIVE_ILLEGAL = 1 << 5, 1 << 6
 
 
 class Lapic(Stateful):
-    """Interrupt priorities, the local vector table and the timer.
+    """Interrupt priorities, the local vector table, the timer, and messages between processors.
 
-    ``intr`` is the processor's interrupt pin. ``nmi()`` interrupts it unconditionally, ``pic_acknowledge()`` answers an
-    external interrupt with its vector, ``eoi(vector)`` tells the I/O APIC that a level-triggered one has ended. The
-    registers are where the guest wants them: ``place(address, registers)`` puts them there.
+    ``number`` is the processor's and its APIC ID; number 0 is the bootstrap processor. ``intr`` is its interrupt pin,
+    ``pins`` are the others, ``bus`` brings messages. ``pic_acknowledge()`` answers an external interrupt with its
+    vector, ``eoi(vector)`` tells the I/O APIC that a level-triggered one has ended. The registers are where the guest
+    wants them: ``place(address, registers)`` puts them there.
     """
 
     STATE = (
@@ -43,27 +46,32 @@ class Lapic(Stateful):
     def __init__(
         self,
         name: str,
+        number: int,
         clock: VirtualClock,
         intr: Line,
-        nmi: Callable[[], None],
+        pins: X86Pins,
+        bus: ApicBus,
         pic_acknowledge: Callable[[], int],
         eoi: Callable[[int], None],
         place: Callable[[int, Registers], None],
     ):
-        self.name, self.clock, self.intr = name, clock, intr
-        self._nmi, self._pic_acknowledge, self._eoi, self._place = nmi, pic_acknowledge, eoi, place
-        self.apic_id = 0
+        self.name, self.apic_id, self.clock, self.intr, self.pins = name, number, clock, intr, pins
+        self._bus, self._pic_acknowledge, self._eoi, self._place = bus, pic_acknowledge, eoi, place
+        bus.members.append(self)
         self.timer = clock.timer(f"{name}.timer", self._expire)
         self.registers = Window(self.read, self.write)
         self.lint0 = False
         self.reset()
 
     def reset(self) -> None:
-        """State as firmware leaves it: enabled in IA32_APIC_BASE, LINT0 passing the 8259A through (virtual wire)."""
-        self.base = BASE | ENABLE | BSP
+        """State as firmware leaves it: enabled in IA32_APIC_BASE, the bootstrap processor's LINT0 passing the 8259A
+        through (virtual wire)."""
+        first = self.apic_id == 0
+        self.base = BASE | ENABLE | (BSP if first else 0)
         self._place(self.base & -SIZE, self.registers)
         self._clear()
-        self.lvt[LINT0] = EXTINT << 8
+        if first:
+            self.lvt[LINT0] = EXTINT << 8
         self._update()
 
     def _clear(self) -> None:
@@ -143,6 +151,11 @@ class Lapic(Stateful):
 
     # Priorities
 
+    @property
+    def reluctance(self) -> tuple[bool, int]:
+        """Of several that could take a message of lowest priority, one takes it for which this is least."""
+        return not self.svr & 0x100, self._priority()
+
     def _priority(self) -> int:
         """The processor priority register."""
         in_service = self.isr.bit_length() - 1
@@ -167,6 +180,11 @@ class Lapic(Stateful):
 
     # Interrupts coming in
 
+    @property
+    def present(self) -> bool:
+        """Whether messages reach it: it is enabled in IA32_APIC_BASE."""
+        return bool(self.base & ENABLE)
+
     def matches(self, destination: int, logical: bool) -> bool:
         """Is an 8-bit destination this processor?"""
         if not self.base & ENABLE:
@@ -180,11 +198,17 @@ class Lapic(Stateful):
         return same_cluster and bool(destination & own & 0xF)
 
     def deliver(self, mode: int, vector: int, level_triggered: bool = False) -> None:
-        """An interrupt message for this processor. INIT, start-up and SMI have no meaning on a single one."""
+        """A message for this processor. There is no system management mode, so an SMI is nothing."""
         if mode in (FIXED, LOWEST):
             self._accept(vector, level_triggered)
         elif mode == NMI:
-            self._nmi()
+            self.pins.nmi()
+        elif mode == INIT:  # leaves the APIC as it was at power-on but for its ID and where it is
+            self._clear()
+            self._update()
+            self.pins.init()
+        elif mode == START_UP:
+            self.pins.start_up(vector)
         elif mode == EXTINT:
             self.extint = True
             self._update()
@@ -374,14 +398,19 @@ class Lapic(Stateful):
         self._update()
 
     def _send(self) -> None:
-        """The interrupt command register was written: with one processor, only messages to itself arrive."""
-        mode, vector = self.icr >> 8 & 7, self.icr & 0xFF
+        """The low half of the interrupt command register was written."""
+        command = self.icr
+        mode, vector = command >> 8 & 7, command & 0xFF
         if mode in (FIXED, LOWEST) and vector < 16:
             self._error(SEND_ILLEGAL)
             return
-        shorthand = self.icr >> 18 & 3
-        to_self = shorthand in (1, 2)
-        if shorthand == 0:
-            to_self = self.matches(self.icr >> 56, bool(self.icr & 0x800))
-        if to_self:
-            self.deliver(mode, vector)
+        if mode == INIT and command & (ASSERT | LEVEL) == LEVEL:
+            return  # de-assert: processors of this kind ignore it
+        shorthand = command >> 18 & 3
+        if shorthand == SELF:
+            targets = [self]
+        elif shorthand:
+            targets = self._bus.everyone(but=None if shorthand == ALL else self)
+        else:
+            targets = self._bus.addressed(command >> 56, bool(command & LOGICAL))
+        self._bus.send(mode, vector, targets)

@@ -1,4 +1,4 @@
-"""The ``pc`` board: an IBM PC compatible with ACPI and one processor. What is where: :meth:`PcBoard._map`.
+"""The ``pc`` board: an IBM PC compatible with ACPI. What is where: :meth:`PcBoard._map`.
 
 As ``pc-test`` it has a device for test programs as well."""
 
@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
 
 from runtime.border import Border
-from runtime.bus import Bus
+from runtime.bus import Bus, Range
 from runtime.clock import VirtualClock
 from runtime.device import Device, Registers, State
 from runtime.devices import acpi_pm, hpet, ioapic, lapic, pci, test_device, vga
 from runtime.devices.acpi_pm import AcpiPm
+from runtime.devices.apic_bus import ApicBus
 from runtime.devices.debug_port import DebugPorts
 from runtime.devices.hpet import Hpet
 from runtime.devices.i440fx import HostBridge
@@ -29,28 +29,21 @@ from runtime.devices.reset_ports import ResetPorts
 from runtime.devices.test_device import TestDevice
 from runtime.devices.uart16550 import Uart16550
 from runtime.devices.vga import Vga
-from runtime.interrupts import Line, MachinePins, ProcessorPins
+from runtime.interrupts import Line, MachinePins, X86Pins
 from runtime.machines import acpi, smbios
 
 TIMER_IRQ, KEYBOARD_IRQ, SERIAL_IRQ, RTC_IRQ, MOUSE_IRQ = 0, 1, 4, 8, 12
+MOST_PROCESSORS = 8  # as many as a logical destination can name one by one
 TIMER_PIN = 2  # of the I/O APIC: its input 0 is the 8259A pair
-
-
-class X86Pins(ProcessorPins, Protocol):
-    """The pins of an x86 processor."""
-
-    def init(self) -> None:
-        """INIT: it stops and waits for a start-up message; the bootstrap processor starts over with the firmware."""
-
-    def start_up(self, vector: int) -> None:
-        """A start-up message: if it waits for one, it begins at ``vector`` << 12 in real mode."""
 
 
 class PcBoard:
     """All devices of the machine, wired. ``io`` and ``mmio`` are what the processor's accesses go to.
 
-    The constructor makes no noise at the border: call :meth:`reset` to switch on, or :meth:`restore` to continue. The
-    processor reads ``apic`` for IA32_APIC_BASE (``base``, ``write_base``), CR8 (``tpr`` >> 4) and IA32_TSC_DEADLINE.
+    ``processors`` are the pins of each processor, in the order of their numbers. The constructor makes no noise at the
+    border: call :meth:`reset` to switch on, or :meth:`restore` to continue. Accesses are those of the processor that
+    was selected last, at first number 0; it finds its local APIC in ``apic`` for IA32_APIC_BASE (``base``,
+    ``write_base``), CR8 (``tpr`` >> 4) and IA32_TSC_DEADLINE.
     """
 
     def __init__(
@@ -59,7 +52,6 @@ class PcBoard:
     ):  # fmt: skip
         self.ram, self.processors, self.has_hpet = ram, processors, has_hpet
         self.io, self.mmio = Bus("I/O port"), Bus("memory")
-        self.intr = Line(processors[0].set_intr)
         self.irqs = [Line(partial(self._set_irq, number)) for number in range(16)]
         self.inputs = {pin: Line(partial(self._set_pin, pin)) for pin in range(16, ioapic.PINS)}
         self._pit_line = Line(partial(self._set_legacy, TIMER_IRQ))
@@ -67,9 +59,12 @@ class PcBoard:
         self._pic_line = Line(self._set_pic_output)
 
         self.pic = PicPair("pic", self._pic_line)
-        self.apic = Lapic("lapic", clock, self.intr, processors[0].nmi, self.pic.acknowledge, self._end_of_interrupt,
-                          self._place_apic)  # fmt: skip
-        self.ioapic = IoApic("ioapic", self.apic)
+        self.apic_bus = ApicBus()
+        self.intrs = [Line(each.set_intr) for each in processors]
+        self.selected, self._places = 0, dict[int, Range]()
+        self.apics = [self._local_apic(number, clock) for number in range(len(processors))]
+        self.apic = self.apics[0]
+        self.ioapic = IoApic("ioapic", self.apic_bus)
         self.pit = I8254("pit", clock, self._pit_line)
         self.rtc = Mc146818("rtc", clock, self._rtc_line, border)
         self.pm = AcpiPm("acpi_pm", clock, self.irqs[acpi.SCI_IRQ], pins, border)
@@ -116,9 +111,21 @@ class PcBoard:
         for row in memory:
             self.mmio.map(*row)
 
-    def _place_apic(self, address: int, registers: Registers) -> None:
-        """The local APIC's registers are where IA32_APIC_BASE says; where RAM is, they are not to be seen."""
-        self.mmio.map_nearest(address, lapic.SIZE, "lapic", registers)
+    def _local_apic(self, number: int, clock: VirtualClock) -> Lapic:
+        return Lapic(
+            f"lapic{number or ''}", number, clock, self.intrs[number], self.processors[number], self.apic_bus,
+            self.pic.acknowledge, self._end_of_interrupt, partial(self._place_apic, number),
+        )  # fmt: skip
+
+    def _place_apic(self, number: int, address: int, registers: Registers) -> None:
+        """A local APIC's registers are where IA32_APIC_BASE says; where RAM is, they are not to be seen."""
+        self._places[number] = Range(address, lapic.SIZE, "lapic", registers)
+        if number == self.selected:
+            self.mmio.nearest = self._places[number]
+
+    def select(self, number: int) -> None:
+        """Accesses from now on are made by processor ``number``."""
+        self.selected, self.apic, self.mmio.nearest = number, self.apics[number], self._places[number]
 
     def _map_test_device(self, test: TestDevice) -> None:
         self.io.map(0xE0, 4, "test ports", test.ports)
@@ -145,14 +152,15 @@ class PcBoard:
             self.irqs[number].set(level)
 
     def _set_pic_output(self, level: bool) -> None:
-        self.apic.set_lint0(level)
+        for apic in self.apics:
+            apic.set_lint0(level)
         self.ioapic.set_input(0, level)
 
     def _end_of_interrupt(self, vector: int) -> None:
         self.ioapic.eoi(vector)
 
     def acknowledge(self) -> int:
-        """The processor takes an interrupt: its vector (the spurious one if none is waiting any more)."""
+        """The selected processor takes an interrupt: its vector (the spurious one if none is waiting any more)."""
         return self.apic.acknowledge()
 
     # The machine's life
@@ -161,13 +169,13 @@ class PcBoard:
         """All devices in the order in which they are reset and saved: sources of interrupts before controllers."""
         found: list[Device] = [
             self.pit, self.rtc, self.pm, self.resets, self.keyboard, self.mouse, self.i8042, self.serial, self.vga,
-            self.debug, self.host_bridge, self.pci, self.pic, self.apic, self.ioapic,
+            self.debug, self.host_bridge, self.pci, self.pic, *self.apics, self.ioapic,
         ]  # fmt: skip
         return [device for device in (self.hpet, self.test) if device] + found
 
     def _lines(self) -> list[Line]:
-        own = [self.intr, self._pic_line, self._pit_line, self._rtc_line]
-        return [*own, *self.irqs, *self.inputs.values()]
+        own = [self.intrs[0], self._pic_line, self._pit_line, self._rtc_line]
+        return [*own, *self.irqs, *self.inputs.values(), *self.intrs[1:]]
 
     def reset(self) -> None:
         """Switch on, or reset: every device in its power-on state. The clock goes on."""
@@ -186,9 +194,10 @@ class PcBoard:
         return state
 
     def restore(self, state: State) -> None:
-        """The inverse of :meth:`save`; nothing is signalled but the processor's interrupt pin, once."""
+        """The inverse of :meth:`save`; nothing is signalled but the processors' interrupt pins, once."""
         for device in self.devices():
             device.restore(state[device.name])
         for line, level in zip(self._lines(), state["lines"], strict=True):
             line.level = level
-        self.processors[0].set_intr(self.intr.level)
+        for pins, intr in zip(self.processors, self.intrs, strict=True):
+            pins.set_intr(intr.level)
