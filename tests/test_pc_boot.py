@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 from struct import pack, pack_into, unpack_from
@@ -30,10 +32,10 @@ def table_at(ram: memoryview, address: int) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("has_hpet", [False, True])
-def test_acpi_tables_can_be_walked(has_hpet: bool) -> None:
+@pytest.mark.parametrize(("has_hpet", "processors"), [(False, 1), (True, 1), (False, 8)])
+def test_acpi_tables_can_be_walked(has_hpet: bool, processors: int) -> None:
     ram = ram_of(2)
-    root = acpi.install(ram, has_hpet=has_hpet)
+    root = acpi.install(ram, has_hpet=has_hpet, processors=processors)
     assert acpi.AREA <= root < acpi.AREA_END
     assert root % 16 == 0
     rsdp = bytes(ram[root : root + 20])
@@ -51,6 +53,28 @@ def test_acpi_tables_can_be_walked(has_hpet: bool) -> None:
     assert table_at(ram, dsdt)[:4] == b"DSDT"
     assert unpack_from("<H", fadt, 46)[0] == 9
     assert unpack_from("<I", fadt, 76)[0] == 0x608
+    madt, found, at = tables[b"APIC"], [], 44
+    while at < len(madt):
+        if madt[at] == 0:
+            found.append(unpack_from("<BBI", madt, at + 2))
+        at += madt[at + 1]
+    assert found == [(number, number, 1) for number in range(processors)]
+
+
+@pytest.mark.parametrize("processors", [1, 8])
+def test_the_dsdt_can_be_disassembled_and_compiled_again(tmp_path: Path, processors: int) -> None:
+    if not shutil.which("iasl"):
+        pytest.skip("iasl is not installed (Debian: acpica-tools)")
+    binary = acpi.dsdt(True, processors)
+    (tmp_path / "dsdt.aml").write_bytes(binary)
+    subprocess.run(["iasl", "-d", "dsdt.aml"], cwd=tmp_path, capture_output=True, check=True)
+    source = (tmp_path / "dsdt.dsl").read_text()
+    names = [f"Processor (CPU{number}, 0x{number:02X}, 0x00000000, 0x00)" for number in range(processors)]
+    assert [name in source for name in names] == [processors > 1] * processors
+    (tmp_path / "dsdt.aml").unlink()
+    subprocess.run(["iasl", "-oa", "-p", "dsdt", "dsdt.dsl"], cwd=tmp_path, capture_output=True, check=True)
+    again = (tmp_path / "dsdt.aml").read_bytes()
+    assert again[36:] == binary[36:]
 
 
 def test_aml_encodings() -> None:

@@ -58,11 +58,12 @@ def test_memory_is_where_it_is(size: int, ranges: list[tuple[int, int]]) -> None
     assert (extended if mib == 0x7FFF else mib) == size >> 20
 
 
-def test_dmidecode_has_nothing_to_complain_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processors", [1, 4])
+def test_dmidecode_has_nothing_to_complain_of(tmp_path: Path, processors: int) -> None:
     if not shutil.which("dmidecode"):
         pytest.skip("dmidecode is not installed (Debian: dmidecode)")
     ram = memoryview(bytearray(4 << 20))
-    at = smbios.install(ram)
+    at = smbios.install(ram, processors)
     entry = bytearray(ram[at : at + 32])
     size, address = unpack_from("<HI", entry, 22)
     entry[24:28] = (32).to_bytes(4, "little")  # in its own format of dumps the table comes at once
@@ -75,6 +76,8 @@ def test_dmidecode_has_nothing_to_complain_of(tmp_path: Path) -> None:
     assert said.stderr == ""
     assert "Product Name: jitrr PC" in said.stdout
     assert "Size: 4 MB" in said.stdout
+    assert f"Core Count: {processors}" in said.stdout
+    assert ("Multi-Core" in said.stdout) == (processors > 1)
     assert "System is a virtual machine" in said.stdout
     for bad in ("BAD", "OUT OF SPEC", "Invalid", "Wrong", "broken"):
         assert bad.lower() not in said.stdout.lower()

@@ -191,6 +191,42 @@ def test_reset_state(machine: BareMachine) -> None:
     assert machine.cpu.get("code_base") == 0xFFFF0000
 
 
+def test_start_up_is_the_state_of_init_at_a_page(machine: BareMachine) -> None:
+    """What the processor did before leaves nothing behind but what INIT keeps."""
+    cpu = machine.cpu
+    cpu.reset()
+    cpu.start(0x9A)
+    fresh = cpu.state_bytes()
+    kept = {"xmm": 3, "mxcsr": 0x1F00, "fcw": 0x37F, "fsw": 0x4000, "pat": 6, "star": 5, "tsc_offset": 6}
+    lost = {"gpr": 7, "cr2": 8, "cr3": 0x5000, "cr4": 0x20, "dr": 9, "gdtr_base": 10, "nmi_blocked": 1, "cc_res": 11}
+    for name, value in (kept | lost).items():
+        cpu.set(name, value)
+    cpu.set("efer", 0x500)
+    cpu.set("cr0", 0xA0010031)
+    cpu.set_segment(st.CS, 0x10, 0, 0xFFFFFFFF, 0xA09B)
+    cpu.set_flags(0x246)
+    cpu.stored[x86_cpu.VARIABLE_MTRRS[4]] = 0x12345000
+    cpu.start(0x9A)
+    assert {name: cpu.get(name) for name in kept} == kept
+    assert cpu.stored[x86_cpu.VARIABLE_MTRRS[4]] == 0x12345000
+    assert cpu.get("cr0") == 0x20000010, "CD and NW as they were"
+    assert cpu.get("gpr", 2) == 0x106CA
+    assert (cpu.get("seg_sel", st.CS), cpu.get("seg_base", st.CS), cpu.get("pc")) == (0x9A00, 0x9A000, 0)
+    assert cpu.get("mode") & 3 == st.MODE_16
+    cpu.reset()
+    cpu.start(0x9A)
+    assert cpu.state_bytes() == fresh
+
+
+def test_a_started_processor_runs_in_its_page(machine: BareMachine) -> None:
+    code = bytes.fromhex("8cc8 8ed8 a11000") + HLT  # mov ax, cs; mov ds, ax; mov ax, [0x10]
+    machine.ram[0x9000 : 0x9000 + len(code)] = code
+    machine.ram[0x9010:0x9012] = b"\x34\x12"
+    machine.cpu.start(9)
+    machine.engine.run(machine.engine.icount + 4)
+    assert (machine.cpu.get("gpr"), machine.cpu.get("pc")) == (0x1234, len(code))
+
+
 def test_every_field_is_in_the_state_or_temporary() -> None:
     names = list(st.LAYOUT.offsets)
     declared = names[names.index("gpr") :]
@@ -280,3 +316,30 @@ def test_cpuid_table_is_consistent(long_mode: bool) -> None:
     assert found[0x80000000, cpuid.ANY].eax == max(leaf for leaf, _ in found)
     size = found[0x80000008, cpuid.ANY].eax
     assert size & 255 == st.PHYSICAL_BITS
+
+
+@pytest.mark.parametrize("processors", [2, 3, 4, 8])
+def test_cpuid_numbers_the_cores_of_a_package(processors: int) -> None:
+    """The ways SDM volume 3, 8.9 gives to take an APIC ID apart: leaf 0xB, and leaves 1 and 4."""
+    alone = {(leaf.leaf, leaf.subleaf): leaf for leaf in cpuid.table()}
+    for number in range(processors):
+        found = {(leaf.leaf, leaf.subleaf): leaf for leaf in cpuid.table(True, number, processors)}
+        first, cache = found[1, cpuid.ANY], found[4, 2]
+        assert first.edx == alone[1, cpuid.ANY].edx | 1 << 28
+        assert (first.ebx >> 24, first.ebx >> 16 & 255) == (number, processors)
+        cores, sharing = (cache.eax >> 26) + 1, (cache.eax >> 14 & 0xFFF) + 1
+        assert (cores // 2 < processors <= cores, sharing) == (True, 1)
+        thread, core, end = (found[0xB, level] for level in range(3))
+        assert (thread.eax, thread.ebx, thread.ecx) == (0, 1, 0x100)
+        assert (1 << core.eax, core.ebx, core.ecx) == (cores, processors, 0x201)
+        assert (end.eax, end.ebx, end.ecx) == (0, 0, 2), "no further level"
+        assert thread.edx == core.edx == end.edx == number
+        same = [key for key in alone if key[0] not in (1, 4, 0xB)]
+        assert [found[key] for key in same] == [alone[key] for key in same]
+
+
+def test_cpuid_of_one_processor_has_no_others() -> None:
+    found = [(leaf.leaf, leaf.subleaf, leaf.eax, leaf.ebx, leaf.ecx, leaf.edx) for leaf in cpuid.table()]
+    assert [entry for entry in found if entry[0] == 0xB] == [(0xB, 0, 0, 1, 0x100, 0), (0xB, 1, 0, 1, 0x201, 0)]
+    assert [(entry[3], entry[5] >> 28 & 1) for entry in found if entry[0] == 1] == [(0x00010800, 0)]
+    assert [entry[2] for entry in found if entry[0] == 4] == [0x121, 0x122, 0x143]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,14 @@ FIELDS = (
 )  # fmt: skip
 #: Fields from GPR on that are not architectural: lazy flags (RFLAGS has them) and scratch registers.
 TEMPORARY = ("cc_op", "cc_a", "cc_b", "cc_res", "eflags", "debug_begun", "t", "v", "ftmp", "wide")
+
+#: What INIT leaves as it is (SDM volume 3, table 10-1), beside MSRs that are only stored.
+KEPT_BY_INIT = (
+    "star", "lstar", "cstar", "sfmask", "kernel_gs_base", "sysenter_cs", "sysenter_esp", "sysenter_eip", "pat",
+    "tsc_aux", "tsc_offset", "misc_enable", "xmm", "mxcsr", "fpr", "fcw", "fsw", "ftop", "ftag", "fop", "fip", "fcs",
+    "fdp", "fds",
+)  # fmt: skip
+CACHE_BITS = 0x60000000  # CR0.CD and CR0.NW
 
 PAT_RESET, MTRR_DEFAULT = 0x0007040600070406, 0xC06
 APIC_BASE, PLATFORM_ID, MICROCODE, MTRR_CAP, PAT, MISC_ENABLE, DEBUG_CTL, DEADLINE, MTRR_DEF_TYPE = (
@@ -73,15 +82,19 @@ def _valid_types(value: int, allowed: tuple[int, ...]) -> bool:
 
 class X86Cpu:
     """One processor on an engine. ``shift``: TSC ticks (virtual ns) per instruction, log2; ``long_mode``: whether it is
-    a 64-bit one."""
+    a 64-bit one; ``number`` of ``processors`` in the machine. It is what the engine's CPU block has: of several, each
+    is made and used while the block is its own."""
 
     #: Of :meth:`state_bytes`.
     state_version = 3
 
-    def __init__(self, engine: Any, machine: Services, shift: int, *, long_mode: bool = True):
+    def __init__(
+        self, engine: Any, machine: Services, shift: int, *, long_mode: bool = True, number: int = 0,
+        processors: int = 1,
+    ):  # fmt: skip
         self.engine, self.machine = engine, machine
         self.words = memoryview(engine.block.map).cast("Q")
-        table = cpuid.packed(long_mode)
+        table = cpuid.packed(long_mode, number, processors)
         self._cpuid = np.frombuffer(table, np.uint8)
         self._configuration = {
             "tsc_shift": shift, "cpuid_table": self._cpuid.ctypes.data, "cpuid_count": len(table) // 24,
@@ -130,12 +143,33 @@ class X86Cpu:
     # -- reset and entry ----------------------------------------------------------------------------------------------
     def reset(self) -> None:
         """Power-on state (SDM volume 3, table 10-1)."""
-        for name in (*FIELDS, *TEMPORARY):
+        self._clear((*FIELDS, *TEMPORARY))
+        for name, value in self._configuration.items():
+            self.set(name, value)
+        for name, value in (("pat", PAT_RESET), ("mxcsr", 0x1F80), ("fcw", 0x40), ("misc_enable", FAST_STRINGS)):
+            self.set(name, value)
+        self.stored = _stored()
+        self._restart(CACHE_BITS)
+        self._refresh()
+
+    def start(self, vector: int) -> None:
+        """A start-up message after INIT: the state INIT gives (the same table), from the start of the page ``vector``
+        (0 to 255) on in real mode."""
+        caching = self.get("cr0") & CACHE_BITS
+        self._clear(name for name in (*FIELDS, *TEMPORARY) if name not in KEPT_BY_INIT)
+        self._restart(caching)
+        self.set_segment(st.CS, vector << 8, vector << 12, 0xFFFF, 0x93)
+        self.set("pc", 0)
+        self._refresh()
+
+    def _clear(self, names: Iterable[str]) -> None:
+        for name in names:
             start = self._at[name]
             count = LAYOUT.stride(name) * LAYOUT.counts[name] // 8
             self.words[start : start + count] = memoryview(bytes(8 * count)).cast("Q")
-        for name, value in self._configuration.items():
-            self.set(name, value)
+
+    def _restart(self, caching: int) -> None:
+        """What power-on and INIT make of cleared fields; ``caching``: CR0.CD and CR0.NW."""
         for number in range(8):
             self.set_segment(number, 0, 0, 0xFFFF, 0x93)
         self.set_segment(st.CS, 0xF000, 0xFFFF0000, 0xFFFF, 0x93)
@@ -145,14 +179,12 @@ class X86Cpu:
         self.set_flags(2)
         self.set("gpr", cpuid.SIGNATURE, 2)
         for name, value in (
-            ("cr0", 0x60000010), ("gdtr_limit", 0xFFFF), ("idtr_limit", 0xFFFF), ("pat", PAT_RESET), ("mxcsr", 0x1F80),
-            ("fcw", 0x40), ("misc_enable", FAST_STRINGS), ("shadow", MASK64), ("mov_ss", MASK64),
+            ("cr0", caching | 0x10), ("gdtr_limit", 0xFFFF), ("idtr_limit", 0xFFFF), ("shadow", MASK64),
+            ("mov_ss", MASK64),
         ):  # fmt: skip
             self.set(name, value)
         self.set("dr", 0xFFFF0FF0, 6)
         self.set("dr", 0x400, 7)
-        self.stored = _stored()
-        self._refresh()
 
     def _flat(self, entry: Any, code_attr: int) -> None:
         self.set("gdtr_base", entry.gdt_base)

@@ -2,7 +2,8 @@
 
 It is an in-order Intel one of 64 or 32 bits (family 6, model 0x1C). That is what jitrr is: it executes nothing
 speculatively, and operating systems that know so leave out page-table isolation and retpolines. Leaf 0x15 gives the TSC
-frequency, so that none is measured at boot, and the crystal is the clock of the local APIC's timer as well.
+frequency, so that none is measured at boot, and the crystal is the clock of the local APIC's timer as well. Several
+processors are the cores of one package; what numbers they have is in leaves 1, 4 and 0xB.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ LEAF1_EDX = (
     1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | APIC | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14
     | 1 << 15 | 1 << 16 | 1 << 17 | 1 << 19 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 26
 )  # fmt: skip
+#: Leaf 1 EDX: EBX says how many logical processors a package has.
+HTT = 1 << 28
 #: Leaf 7 EBX: TSC_ADJUST SMEP.
 LEAF7_EBX = 1 << 1 | 1 << 7
 #: Leaf 0x80000001 ECX: LAHF in 64-bit mode; EDX: SYSCALL NX 1 GiB pages RDTSCP long mode.
@@ -53,9 +56,18 @@ def _word(text: bytes, at: int) -> int:
     return int.from_bytes(text[at : at + 4], "little")
 
 
-def _cache(level: int, kind: int, ways: int, sets: int) -> tuple[int, int, int]:
-    """EAX, EBX, ECX of leaf 4 for a cache with lines of 64 bytes that one processor uses alone."""
-    return kind | level << 5 | 1 << 8, (ways - 1) << 22 | 63, sets - 1
+def _cache(level: int, kind: int, ways: int, sets: int, cores: int) -> tuple[int, int, int]:
+    """EAX, EBX, ECX of leaf 4 for a cache with lines of 64 bytes that one processor uses alone; ``cores``: how many
+    there are numbers for in a package."""
+    return kind | level << 5 | 1 << 8 | cores - 1 << 26, (ways - 1) << 22 | 63, sets - 1
+
+
+def _topology(number: int, processors: int) -> list[Leaf]:
+    """Leaf 0xB: one thread a core, ``processors`` cores; the rest of an APIC ID is the package's. A level that is not
+    there says what the last level does but for its kind."""
+    shift = (processors - 1).bit_length()
+    levels = [Leaf(0xB, 0, 0, 1, 0x100, number), Leaf(0xB, 1, shift, processors, 0x201, number)]
+    return [*levels, Leaf(0xB, 2, 0, 0, 2, number)] if processors > 1 else levels
 
 
 def _brand(part: int) -> Leaf:
@@ -63,21 +75,23 @@ def _brand(part: int) -> Leaf:
     return Leaf(0x80000002 + part, ANY, *(_word(text, at) for at in (0, 4, 8, 12)))
 
 
-def table(long_mode: bool = True) -> list[Leaf]:
-    """All leaves of a processor with or without long mode; the first one's EAX is the highest basic leaf."""
+def table(long_mode: bool = True, number: int = 0, processors: int = 1) -> list[Leaf]:
+    """All leaves of a processor with or without long mode, ``number`` of ``processors``; the first one's EAX is the
+    highest basic leaf."""
     leaf1_ecx = LEAF1_ECX if long_mode else LEAF1_ECX & ~CX16_DEADLINE
     extended = (EXTENDED_ECX, EXTENDED_EDX) if long_mode else (0, NX_RDTSCP)
+    leaf1_ebx, leaf1_edx = number << 24 | processors << 16 | 8 << 8, LEAF1_EDX | (HTT if processors > 1 else 0)
+    cores = 1 << (processors - 1).bit_length()
     leaves = [
         Leaf(0, ANY, 0x16, _word(VENDOR, 0), _word(VENDOR, 8), _word(VENDOR, 4)),
-        Leaf(1, ANY, SIGNATURE, 1 << 16 | 8 << 8, leaf1_ecx, LEAF1_EDX),
+        Leaf(1, ANY, SIGNATURE, leaf1_ebx, leaf1_ecx, leaf1_edx),
         Leaf(2, ANY, 0x00FFFF01, 0, 0, 0),
-        Leaf(4, 0, *_cache(1, 1, 8, 64)),
-        Leaf(4, 1, *_cache(1, 2, 8, 64)),
-        Leaf(4, 2, *_cache(2, 3, 8, 1024)),
+        Leaf(4, 0, *_cache(1, 1, 8, 64, cores)),
+        Leaf(4, 1, *_cache(1, 2, 8, 64, cores)),
+        Leaf(4, 2, *_cache(2, 3, 8, 1024, cores)),
         Leaf(6, ANY, ARAT),
         Leaf(7, 0, 0, LEAF7_EBX),
-        Leaf(0xB, 0, 0, 1, 0x100),
-        Leaf(0xB, 1, 0, 1, 0x201),
+        *_topology(number, processors),
         Leaf(0x15, ANY, 1, 1, TSC_HZ),
         Leaf(0x16, ANY, TSC_HZ // 1_000_000, TSC_HZ // 1_000_000, 100),
         Leaf(0x80000000, ANY, 0x80000008),
@@ -89,7 +103,7 @@ def table(long_mode: bool = True) -> list[Leaf]:
     return leaves + [_brand(part) for part in range(3)]
 
 
-def packed(long_mode: bool = True) -> bytes:
+def packed(long_mode: bool = True, number: int = 0, processors: int = 1) -> bytes:
     """The table as the native helper reads it: six 32-bit words an entry (leaf, subleaf, EAX, EBX, ECX, EDX)."""
-    words = [w for e in table(long_mode) for w in (e.leaf, e.subleaf, e.eax, e.ebx, e.ecx, e.edx)]
+    words = [w for e in table(long_mode, number, processors) for w in (e.leaf, e.subleaf, e.eax, e.ebx, e.ecx, e.edx)]
     return b"".join(w.to_bytes(4, "little") for w in words)

@@ -31,13 +31,13 @@ def table(signature: bytes, revision: int, body: bytes) -> bytes:
     return bytes(data)
 
 
-def madt() -> bytes:
-    """One local APIC, one I/O APIC; IRQ 0 arrives at input 2, the SCI is level-triggered and active high."""
+def madt(processors: int) -> bytes:
+    """A local APIC a processor, one I/O APIC; IRQ 0 arrives at input 2, the SCI is level-triggered and active high."""
     return table(
         b"APIC",
         1,
         pack("<II", lapic.BASE, 1)  # the pair of 8259 is there too
-        + pack("<BBBBI", 0, 8, 0, 0, 1)
+        + b"".join(pack("<BBBBI", 0, 8, number, number, 1) for number in range(processors))
         + pack("<BBBBII", 1, 12, 0, 0, ioapic.BASE, 0)
         + pack("<BBBBIH", 2, 10, 0, 0, 2, 0)
         + pack("<BBBBIH", 2, 10, 0, SCI_IRQ, SCI_IRQ, _LEVEL_HIGH)
@@ -57,8 +57,8 @@ def fadt(facs: int, dsdt: int) -> bytes:
     return table(b"FACP", 1, body)
 
 
-def dsdt(has_hpet: bool) -> bytes:
-    """The soft-off state and the devices that cannot be found by probing."""
+def dsdt(has_hpet: bool, processors: int) -> bytes:
+    """The soft-off state, the devices that cannot be found by probing, and processors if there are several."""
     devices = [
         _host_bridge(),
         _pnp_device("RTC", "PNP0B00", aml.io_ports(0x70, 2), aml.irq(8)),
@@ -70,7 +70,9 @@ def dsdt(has_hpet: bool) -> bytes:
         devices.append(_pnp_device("HPET", "PNP0103", aml.memory32(hpet.BASE, hpet.SIZE)))
     sleep = aml.integer(acpi_pm.SLEEP_S5)
     soft_off = aml.name("\\_S5", aml.package(sleep, sleep, aml.integer(0), aml.integer(0)))
-    return table(b"DSDT", 1, soft_off + aml.scope("\\_SB", *devices))
+    cores = [aml.processor(f"CPU{number}", number) for number in range(processors)] if processors > 1 else []
+    named = aml.scope("\\_PR", *cores) if cores else b""
+    return table(b"DSDT", 1, soft_off + named + aml.scope("\\_SB", *devices))
 
 
 def _host_bridge() -> bytes:
@@ -107,7 +109,7 @@ def hpet_table() -> bytes:
     return table(b"HPET", 1, body)
 
 
-def install(ram: memoryview, *, has_hpet: bool = False) -> int:
+def install(ram: memoryview, *, has_hpet: bool = False, processors: int = 1) -> int:
     """Write all tables into guest RAM; the address of the RSDP. ValueError if they do not fit."""
     at = AREA + 64  # the RSDP comes first
 
@@ -121,7 +123,7 @@ def install(ram: memoryview, *, has_hpet: bool = False) -> int:
         return address
 
     facs = place(pack("<4sIIII44x", b"FACS", 64, 0, 0, 0))
-    tables = [place(fadt(facs, place(dsdt(has_hpet)))), place(madt())]
+    tables = [place(fadt(facs, place(dsdt(has_hpet, processors)))), place(madt(processors))]
     if has_hpet:
         tables.append(place(hpet_table()))
     rsdt = place(table(b"RSDT", 1, pack(f"<{len(tables)}I", *tables)))

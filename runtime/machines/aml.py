@@ -54,6 +54,11 @@ def device(path: str, *terms: bytes) -> bytes:
     return _packed(b"\x5b\x82", name_segment(path) + b"".join(terms))
 
 
+def processor(path: str, identifier: int) -> bytes:
+    """Processor (path, identifier) {}: one without registers of its own (P_BLK)."""
+    return _packed(b"\x5b\x83", name_segment(path) + bytes((identifier, 0, 0, 0, 0, 0)))
+
+
 def buffer(data: bytes) -> bytes:
     """Buffer () { data }."""
     return _packed(b"\x11", integer(len(data)) + data)

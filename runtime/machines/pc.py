@@ -184,8 +184,9 @@ class PcBoard:
 
     def install_tables(self) -> int:
         """Write what firmware tells of the machine into RAM; the address of the ACPI tables' root pointer."""
-        smbios.install(self.ram)
-        return acpi.install(self.ram, has_hpet=self.has_hpet)
+        processors = len(self.processors)
+        smbios.install(self.ram, processors)
+        return acpi.install(self.ram, has_hpet=self.has_hpet, processors=processors)
 
     def save(self) -> State:
         """States of all devices by name, and the levels of the wires between them. Timers are saved by the clock."""

@@ -1,6 +1,6 @@
 """What the ``pc`` board says of itself: SMBIOS 2.8 structures (DSP0134, chapters 5 to 7) in the BIOS area of guest RAM.
 
-Those that chapter 6.2 requires, of a machine with one processor and one memory module; it says that it is virtual."""
+Those that chapter 6.2 requires, of a machine with one processor package and one memory module; it is virtual."""
 
 from __future__ import annotations
 
@@ -46,12 +46,13 @@ def _enclosure() -> bytes:
     return structure(3, area + pack("<IBBBBB", 0, 0, 0, 0, 0, 0), MAKER)
 
 
-def _processor() -> bytes:
-    central, enabled, cores = 3, 0x41, 1
+def _processor(cores: int) -> bytes:
+    central, enabled = 3, 0x41
+    characteristics = 1 << 3 if cores > 1 else 1 << 1  # multi-core; unknown
     area = pack("<BBBB", 1, central, _UNKNOWN, 2)
     area += pack("<IIBBHHH", cpuid.SIGNATURE, cpuid.LEAF1_EDX, 3, 0, 0, 0, 0)
     area += pack("<BBHHHBBB", enabled, _OTHER, _NO_HANDLE, _NO_HANDLE, _NO_HANDLE, 0, 0, 0)
-    area += pack("<BBBHH", cores, cores, cores, 1 << 1, _UNKNOWN)
+    area += pack("<BBBHH", cores, cores, cores, characteristics, _UNKNOWN)
     return structure(4, area, "CPU 0", cpuid.VENDOR.decode(), cpuid.BRAND.decode())
 
 
@@ -73,19 +74,19 @@ def _memory(size: int) -> list[bytes]:
     return found
 
 
-def structures(memory: int) -> list[bytes]:
+def structures(memory: int, processors: int = 1) -> list[bytes]:
     """All structures of a machine with ``memory`` bytes of RAM, the end of the table last."""
     booted = structure(32, bytes(7))
-    return [_firmware(), _system(), _enclosure(), _processor(), *_memory(memory), booted, structure(127, b"")]
+    return [_firmware(), _system(), _enclosure(), _processor(processors), *_memory(memory), booted, structure(127, b"")]
 
 
 def _sum_to_zero(data: bytearray, at: int) -> None:
     data[at] = -sum(data) & 0xFF
 
 
-def install(ram: memoryview) -> int:
+def install(ram: memoryview, processors: int = 1) -> int:
     """Write entry point and structures into guest RAM; the address of the entry point."""
-    found = structures(len(ram))
+    found = structures(len(ram), processors)
     table = b"".join(found)
     at = SMBIOS_AREA + 32
     intermediate = bytearray(
