@@ -1,5 +1,6 @@
 """What all machines share: engine, processor, board and border, and the loop that keeps them at exact instruction
-counts. The machines themselves, one class a board, are in :mod:`runtime.machines`.
+counts. The machines themselves, one class a board, are in :mod:`runtime.machines`; how several processors take turns is
+in :mod:`runtime.processors`.
 
 The loop stops the engine at every deadline and known event, exactly; what happens *at* an instruction count (input,
 timers, interrupts) happens after a run that ended there, so that the state at N is always the one before anything at N.
@@ -7,7 +8,10 @@ timers, interrupts) happens after a run that ended there, so that the state at N
 
 from __future__ import annotations
 
+import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -22,12 +26,17 @@ from runtime.clock import VirtualClock
 from runtime.config import ConfigError, MachineConfig
 from runtime.device import State
 from runtime.machine_api import Stop, StopReason
+from runtime.processors import NEVER, SAVED, TURN, Status, Vcpu
 
 #: Instructions between two looks at the outside, at most; and the wall time to aim at.
 SLICE = 4_000_000
 POLL_SECONDS = 0.01
 #: Executions of a block before the disk cache is asked for it, and before it is compiled.
 CACHED_AFTER, COMPILE_AFTER = 1_000, 8_000
+
+#: The state of several processors: version, how many, whose turn it is, whether a reset is asked for, and how many
+#: instructions are left of the turn; then each one's.
+_SEVERAL = struct.Struct("<4BQ")
 
 _PC = ("runtime.machines.pc_machine", "PcMachine")
 #: Module and class of the machine for each architecture and board; only the one that is wanted is imported.
@@ -46,10 +55,10 @@ def make_machine(config: MachineConfig, border: Any, thresholds: tuple[int, int]
         raise ConfigError(f"--arch {config.arch} has no --machine {config.machine}: use {boards}")
     if config.cpu != "default":
         raise ConfigError(f"there is no --cpu {config.cpu}: each architecture has one model, default")
-    if config.smp != 1:
-        raise ConfigError("more than one processor is not there yet: use --smp 1")
     module, name = place
     kind: type[BoardMachine] = getattr(import_module(module), name)
+    if config.smp > kind.most_processors:
+        raise ConfigError(f"--machine {config.machine} has at most {kind.most_processors} processors, not {config.smp}")
     return kind(config, border, thresholds)
 
 
@@ -71,6 +80,12 @@ class Processor(Protocol):
     def restore_bytes(self, data: bytes) -> None:
         """The inverse; ValueError when another version made it."""
 
+    def end_turn(self) -> None:
+        """Another processor is about to run."""
+
+    def begin_turn(self, since: int, now: int) -> None:
+        """It runs again, at icount ``now``, after others have run since ``since``."""
+
     def describe_missing(self) -> str:
         """One line about the announced instruction at ``pc`` that is not there."""
 
@@ -84,16 +99,24 @@ class Board(Protocol):
     mmio: Bus
 
     def reset(self) -> None: ...
+    def select(self, number: int) -> None:
+        """Accesses from now on are those of this processor."""
+
     def save(self) -> State: ...
     def restore(self, state: State) -> None: ...
 
 
 class BoardMachine:
-    """One processor on a board; a subclass builds both, places the guest, and knows how interrupts are taken. Also the
-    processor's pins."""
+    """Processors on a board; a subclass builds both, places the guest, and knows how interrupts are taken. Also the
+    machine's pins."""
 
     board: Board
+    #: Of the processor whose turn it is.
     cpu: Processor
+    cpus: list[Any]
+    most_processors = 1
+    #: The class of ``vcpus``.
+    pins: type[Vcpu] = Vcpu
 
     def __init__(self, config: MachineConfig, border: Any, thresholds: tuple[int, int] | None = None):
         self.config, self.border = config, border
@@ -103,8 +126,7 @@ class BoardMachine:
         self._calling = False
         self._budget_end = 0
         self._ending: Stop | None = None
-        self._reset_wanted = self._nmi = False
-        self.halted = False
+        self._reset_wanted = False
         #: Whether breakpoints and watchpoints (``engine.breakpoints``) end a run.
         self.stopping = False
         #: The icount at which the processor halted, while it is and it is known.
@@ -112,8 +134,14 @@ class BoardMachine:
         #: The time it has spent halted since it was made, in instructions.
         self.idled = 0
         self._boundary = True
-        #: Interrupt lines that are up, as the bits of field ``irq`` (Frontend.pending).
-        self.waiting = 0
+        self.processors = config.smp
+        self.vcpus: list[Any] = [self.pins(self, number) for number in range(config.smp)]
+        #: The one whose turn it is, and the icount at which that is over if another one can run.
+        self.vcpu, self.turn_end = self.vcpus[0], TURN
+        #: The processor at the beginning of whose turn a run ends (StopReason.TURN), or None.
+        self.stop_at_turn: int | None = None
+        #: Where turns began, as (icount, processor), appended to if it is there.
+        self.turns: list[tuple[int, int]] | None = None
         self._serviced = -1
         self._next_poll = 0.0
         self.engine = self.make_engine()
@@ -122,7 +150,8 @@ class BoardMachine:
         self._at_now, self._at_leave = layout["icount_now"] // 8, layout["leave"] // 8
         self._at_irq, self._at_shadow = layout["irq"] // 8, layout["shadow"] // 8
         self._at_limit, self._at_ic, self._at_io = layout["limit"] // 8, layout["ic"] // 8, layout["io_value"] // 8
-        self._at_hit = layout["watch_address"] // 8
+        self._at_hit, self._at_others = layout["watch_address"] // 8, layout["others"] // 8
+        self._at_yielded = layout["yielded"] // 8
         self.ram = memoryview(self.engine.ram.map)
         self.build()
         self._mmio_read, self._mmio_write = self.board.mmio.read, self.board.mmio.write
@@ -136,7 +165,15 @@ class BoardMachine:
         raise NotImplementedError
 
     def build(self) -> None:
-        """Make ``board`` and ``cpu``; engine and RAM are there."""
+        """Make ``board``, ``cpus`` and ``cpu``; engine and RAM are there."""
+        raise NotImplementedError
+
+    def wake_lines(self) -> int:
+        """Interrupts that would wake the processor, which has just halted: bits of field ``irq``, and NMI."""
+        raise NotImplementedError
+
+    def start_processor(self, first: int, second: int) -> None:
+        """The processor whose turn it is was off and has been started (Vcpu.start)."""
         raise NotImplementedError
 
     def load_guest(self) -> None:
@@ -161,10 +198,67 @@ class BoardMachine:
     def switch_on(self) -> None:
         """Power-on or reset: devices, processor, and the kernel placed in RAM again."""
         self.board.reset()
-        self.halted = self._nmi = False
-        self.cpu.reset()
+        for vcpu in self.vcpus:
+            vcpu.reset()
+        for number, cpu in enumerate(self.cpus):
+            self.engine.select(number)
+            cpu.reset()
+        self._give_turn(self.vcpus[0])
+        self.turn_end = self.icount + TURN
         self.load_guest()
         self.engine.flush_code()
+
+    # -- turns --------------------------------------------------------------------------------------------------------
+    @property
+    def turn(self) -> int:
+        """Number of the processor whose turn it is."""
+        return self.vcpu.number
+
+    @property
+    def halted(self) -> bool:
+        """Nothing runs until something happens."""
+        if self.processors == 1:
+            return self.vcpu.status == Status.HALTED
+        return not any(vcpu.can_run() for vcpu in self.vcpus)
+
+    @contextmanager
+    def looking_at(self, number: int) -> Iterator[None]:
+        """What looks at the engine and at ``cpus[number]`` sees this processor, until the machine runs again."""
+        self.engine.select(number)
+        try:
+            yield
+        finally:
+            self.engine.select(self.turn)
+
+    def _give_turn(self, vcpu: Vcpu) -> None:
+        self.vcpu, self.cpu = vcpu, self.cpus[vcpu.number]
+        self.engine.select(vcpu.number)
+        self.board.select(vcpu.number)
+        self.words[self._at_irq] = vcpu.waiting
+
+    def _pass_turn(self, now: int) -> bool:
+        """If a turn is over, or its processor cannot go on, it is that of the next one that can run. False: it goes on,
+        for none other can."""
+        old, words = self.vcpu, self.words
+        if now < self.turn_end and old.can_run():
+            return False
+        behind = [*self.vcpus[old.number + 1 :], *self.vcpus[: old.number]]
+        new = next((vcpu for vcpu in behind if vcpu.can_run()), None)
+        if new is None:
+            return False
+        old.parked_at, old.in_shadow = now, words[self._at_shadow] == now
+        self.cpu.end_turn()
+        self._give_turn(new)
+        self.turn_end = now + TURN
+        words[self._at_shadow] = now if new.in_shadow else NEVER
+        if new.status == Status.STARTING:
+            new.status = Status.RUNNING
+            self.start_processor(*new.start_arguments)
+        else:
+            self.cpu.begin_turn(new.parked_at, now)
+        if self.turns is not None:
+            self.turns.append((now, new.number))
+        return True
 
     # -- time ---------------------------------------------------------------------------------------------------------
     def _icount(self) -> int:
@@ -184,17 +278,17 @@ class BoardMachine:
             self.words[self._at_leave] |= 3
 
     # -- pins ---------------------------------------------------------------------------------------------------------
-    def set_line(self, bit: int, level: bool) -> None:
-        """An interrupt waits (or no longer does): a bit of field ``irq``."""
-        self.waiting = self.waiting | bit if level else self.waiting & ~bit
-        self.words[self._at_irq] = self.waiting
-        if level and self._calling:
-            self.words[self._at_leave] |= 3
-
-    def nmi(self) -> None:
-        """An interrupt that cannot be masked."""
-        self._nmi = True
+    def leave(self) -> None:
+        """End the run after this instruction."""
         self.words[self._at_leave] |= 3
+
+    def line_changed(self, vcpu: Vcpu, level: bool) -> None:
+        """An interrupt line of a processor has changed."""
+        mine = vcpu is self.vcpu
+        if mine:
+            self.words[self._at_irq] = vcpu.waiting
+        if self._calling and (level or not mine):  # one less that could run is a matter of PAUSE
+            self.words[self._at_leave] |= 3
 
     def request_reset(self) -> None:
         self._reset_wanted = True
@@ -242,9 +336,11 @@ class BoardMachine:
                 self._reset_wanted = False
                 self.switch_on()
                 self.engine.all_pages_written()
-            if not self.take_interrupts(now):
+            if self.processors > 1 and self._pass_turn(now) and self.turn == self.stop_at_turn:
+                return Stop(StopReason.TURN, now)
+            if self.vcpu.status != Status.OFF and not self.take_interrupts(now):
                 return Stop(StopReason.CRASHED, now, self.cpu.describe_shutdown())
-            if self.halted:
+            if self.vcpu.status != Status.RUNNING:
                 self._idle(now, icount)
                 self._boundary = boundary = True
                 continue
@@ -261,7 +357,10 @@ class BoardMachine:
             end = deadline
         if event is not None and event < end:
             end = event
-        if (self.waiting or self._nmi) and self.in_shadow(now):
+        vcpu = self.vcpu
+        if self.processors > 1:
+            end = self._until_turn_ends(end)
+        if (vcpu.waiting or vcpu.nmi_waits) and self.in_shadow(now):
             end = now + 1
             self.words[self._at_irq] = 0
         tier = self.engine.tier
@@ -272,12 +371,15 @@ class BoardMachine:
         self._budget_end = end = max(end, now + 1)
         try:
             reason = engine.run(end)
-            self.words[self._at_irq] = self.waiting
+            self.words[self._at_irq] = vcpu.waiting
         except MissingInstruction as error:
             return Stop(StopReason.CRASHED, self.icount, str(error))
         self._boundary = reason in (Exit.BUDGET, Exit.HALT)
+        if self.words[self._at_yielded]:
+            self.words[self._at_yielded], self.turn_end = 0, self.icount
         if reason == Exit.HALT:
-            self.halted = not self.in_shadow(self.icount)
+            if not self.in_shadow(self.icount):
+                vcpu.status, vcpu.wakes_on = Status.HALTED, self.wake_lines()
             self.halted_at = self.icount
         elif reason == Exit.BREAK:
             return Stop(StopReason.BREAKPOINT, self.icount)
@@ -288,6 +390,12 @@ class BoardMachine:
         if self.stopping and (hits := engine.breakpoints.take_hits()):
             return Stop(StopReason.WATCHPOINT, self.icount, watches=hits, address=self.words[self._at_hit])
         return None
+
+    def _until_turn_ends(self, end: int) -> int:
+        """Of several processors: the latest end of a run up to ``end``."""
+        others = any(vcpu.can_run() for vcpu in self.vcpus if vcpu is not self.vcpu)
+        self.words[self._at_others] = others
+        return min(end, self.turn_end) if others else end
 
     def stop_at_points(self, on: bool) -> None:
         """Whether runs end at breakpoints and watchpoints."""
@@ -313,22 +421,53 @@ class BoardMachine:
 
     # -- state --------------------------------------------------------------------------------------------------------
     def cpu_state(self) -> bytes:
-        flags = [self.halted, self._nmi, self._reset_wanted, self.words[self._at_shadow] == self.icount]
-        return bytes([self.cpu.state_version, *flags]) + self.cpu.state_bytes()
+        shadow = self.words[self._at_shadow] == self.icount
+        vcpu, version = self.vcpu, self.cpu.state_version
+        if self.processors == 1:
+            halted = vcpu.status == Status.HALTED
+            return bytes([version, halted, vcpu.nmi_waits, self._reset_wanted, shadow]) + self.cpu.state_bytes()
+        vcpu.in_shadow = shadow
+        left = max(self.turn_end - self.icount, 0)
+        parts = [_SEVERAL.pack(version, self.processors, self.turn, self._reset_wanted, left)]
+        for each, cpu in zip(self.vcpus, self.cpus, strict=True):
+            with self.looking_at(each.number):
+                parts += [each.save(), cpu.state_bytes()]
+        return b"".join(parts)
 
     def restore_cpu(self, state: bytes, icount: int) -> None:
         version = state[0] if state[0] > 1 else 1  # the first one had no number, but a flag there
         if version != self.cpu.state_version:
             raise ValueError(f"version {version} of the processor's state, not {self.cpu.state_version}")
-        self.halted, self._nmi, self._reset_wanted = (bool(b) for b in state[1:4])
         self._ending = None
         self._boundary, self.halted_at = True, None
         self.engine.breakpoints.forget_hits()
         self.words[self._at_leave] = 0
         self._set_icount(icount)
-        self.words[self._at_shadow] = icount if state[4] else (1 << 64) - 1
-        self.cpu.restore_bytes(state[5:])
+        if self.processors == 1:
+            self._restore_one(state, icount)
+        else:
+            self._restore_several(state, icount)
         self._serviced = -1
+
+    def _restore_one(self, state: bytes, icount: int) -> None:
+        halted, self.vcpu.nmi_waits, self._reset_wanted = (bool(b) for b in state[1:4])
+        self.vcpu.status = Status.HALTED if halted else Status.RUNNING
+        self.words[self._at_shadow] = icount if state[4] else NEVER
+        self.cpu.restore_bytes(state[5:])
+
+    def _restore_several(self, state: bytes, icount: int) -> None:
+        _, count, turn, reset_wanted, left = _SEVERAL.unpack_from(state)
+        size, rest = divmod(len(state) - _SEVERAL.size, count)
+        if count != self.processors or rest:
+            raise ValueError(f"a state of {count} processors, not {self.processors}")
+        for vcpu, cpu in zip(self.vcpus, self.cpus, strict=True):
+            at = _SEVERAL.size + vcpu.number * size
+            with self.looking_at(vcpu.number):
+                vcpu.restore(state[at : at + SAVED])
+                cpu.restore_bytes(state[at + SAVED : at + size])
+        self._give_turn(self.vcpus[turn])
+        self._reset_wanted, self.turn_end = bool(reset_wanted), icount + left
+        self.words[self._at_shadow] = icount if self.vcpu.in_shadow else NEVER
 
     def device_state(self) -> State:
         return {"clock": self.clock.save(), **self.board.save()}

@@ -5,6 +5,7 @@ The run loop of a machine is, in this order, for as long as ``icount < target``:
     if border.poll(icount): return Stop(INTERRUPTED, icount)    # every few ms of wall time, not at every turn
     border.deliver_due(icount)                                  # logged or scripted input stamped icount
     clock.run_due()                                             # timers due at icount
+    it is the turn of another processor, if this one's is over  # (runtime.processors)
     if halted: icount = min(target, border.idle(icount, clock.next_deadline())); continue
     run guest code to exactly min(target, border.next_event(), clock.next_deadline(), a poll's worth of instructions)
 
@@ -37,6 +38,7 @@ class StopReason(Enum):
     CRASHED = "crashed"  # triple fault without reset, or an announced instruction that is not there
     BREAKPOINT = "breakpoint"  # the next instruction is at one; nothing of it was run
     WATCHPOINT = "watchpoint"  # the last instruction has made the access
+    TURN = "turn"  # the processor that was waited for is about to run (BoardMachine.stop_at_turn)
     INTERRUPTED = "interrupted"  # the border's poll asked to stop; the icount is exact all the same
 
 

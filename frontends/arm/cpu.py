@@ -160,6 +160,14 @@ class ArmCpu:
         self.set("exc_vector", EXC_DABORT)
         self.set("exc_error", status | FSR_WRITE if write else status)
 
+    # -- turns --------------------------------------------------------------------------------------------------------
+    def end_turn(self) -> None:
+        """Another processor is about to run, and may write what the local monitor holds: it opens (A3.4.1)."""
+        self.set("exclusive", 0)
+
+    def begin_turn(self, since: int, now: int) -> None:
+        """It runs again."""
+
     # -- services for native helpers ----------------------------------------------------------------------------------
     def service(self, number: int, argument: int) -> int:
         """What ``host_call(cpu, CALL_ARCH, number, argument)`` asks for; the result goes to ``io_value``."""

@@ -220,8 +220,9 @@ def setend(i: Insn) -> None:
 @t32("1011 1111 0010 0000", "wfe")
 @t32("1111 0011 1010 1111 1000 0000 0000 0010", "wfe")
 def wfe(i: Insn) -> None:
-    """WFE: it may always end at once, and does."""
-    i.emit("arm_nop")
+    """WFE: it may always end at once, and does; what is waited for is another processor's to do."""
+    i.emit("alone", imm=1)
+    i.emit("yield")
 
 
 @a32("cccc 0011 0010 0000 1111 0000 0000 0011", "wfi")

@@ -248,6 +248,15 @@ class X86Cpu:
         self.set("exc_error", MASK64)
         return bool(self.engine.call("deliver") == 0)
 
+    # -- turns --------------------------------------------------------------------------------------------------------
+    def end_turn(self) -> None:
+        """Another processor is about to run."""
+
+    def begin_turn(self, since: int, now: int) -> None:
+        """It runs again: what holds for the next instruction still does."""
+        if self.get("mov_ss") == since:
+            self.set("mov_ss", now)
+
     # -- services for native helpers ----------------------------------------------------------------------------------
     def service(self, number: int, argument: int) -> int:
         """What ``host_call(cpu, CALL_ARCH, number, argument)`` asks for; the result goes to ``io_value``."""

@@ -137,13 +137,20 @@ def bound(i: Insn) -> None:
 
 
 @lifts(
-    "nop", "pause", "endbr32", "endbr64", "lfence", "mfence", "sfence", "prefetch", "prefetchw", "prefetchwt1",
+    "nop", "endbr32", "endbr64", "lfence", "mfence", "sfence", "prefetch", "prefetchw", "prefetchwt1",
     "prefetchnta", "prefetcht0", "prefetcht1", "prefetcht2", "cldemote", "rdsspd", "rdsspq", "bndcl", "bndcn", "bndcu",
     "bndldx", "bndmk", "bndmov", "bndstx",
 )  # fmt: skip
 def nop(i: Insn) -> None:
     """Hints, fences (memory is always in order) and the reserved NOPs of features that are not announced."""
     i.emit("x86_nop")
+
+
+@lifts("pause")
+def pause(i: Insn) -> None:
+    """PAUSE: what is waited for is another processor's to do."""
+    i.emit("alone", imm=1)
+    i.emit("yield")
 
 
 @lifts("clflush")

@@ -96,8 +96,6 @@ def machine_config(options: dict[str, Any]) -> MachineConfig:
     for name in _LATER:
         if options[name] is not None:
             raise Failure(f"--{name} is not there yet")
-    if options["smp"] != 1:
-        raise Failure("--smp: more than one processor is not there yet")
     if options["kernel"] is None and options["bios"] is None:
         raise Failure("there is nothing to run: give a --kernel or a --bios")
     files = [name for name in ("kernel", "initrd", "bios", "dtb") if options[name] is not None]

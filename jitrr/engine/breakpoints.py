@@ -133,7 +133,7 @@ class Breakpoints:
             flags = accesses >> WRITE & 1 and PAGE_WATCH
             flags |= accesses >> READ & 1 and PAGE_WATCH_READ
             engine.page_flags[first >> 12 : first + size + 4095 >> 12] |= flags
-        engine.call("flush_tlb")
+        engine.call("flush_all")
 
     def take_hits(self) -> int:
         """Which watches were hit by the instruction that retired last, bit n: the n-th one of :meth:`watch`, bit

@@ -3,7 +3,8 @@ by numba.
 
 A guest that goes back to an address space it was in a moment ago finds its translations again. All of a context is
 forgotten by giving it a salt that no entry of any TLB has. The contexts hold what fresh walks would give, like the one
-in use: a flush forgets all of them.
+in use: a flush forgets all of them. Each processor has contexts of its own; epochs are given once to all of them, since
+regions that all of them run keep keys made of epochs.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ C_KEY, C_SALT, C_EPOCH, C_USED = 0, 24, 32, 40
 
 
 def build(layout: Layout) -> SimpleNamespace:
-    """The helpers: ``flush_tlb``, ``forget_others``, ``switch_context``."""
+    """The helpers: ``flush_tlb``, ``flush_all``, ``forget_others``, ``shoot_down``, ``switch_context``."""
     O_TLB, O_TLB_BASE, O_ALL, O_TABLE = (layout[n] for n in ("tlb", "tlb_base", "tlb_all", "contexts"))
     O_SALT, O_LAST_SALT, O_EPOCH, O_LAST_EPOCH = (
         layout[n] for n in ("tlb_salt", "last_salt", "jc_epoch", "last_epoch")
     )  # fmt: skip
+    O_SHOOTDOWNS = layout["shootdowns"]
     O_KEY, O_MODE, O_CURRENT, O_TIME = (layout[n] for n in ("jc_key", "mode", "context", "context_time"))
 
     @inner
@@ -56,10 +58,21 @@ def build(layout: Layout) -> SimpleNamespace:
 
     @helper
     def flush_tlb(cpu):
-        """Forget all translations, of data and of code."""
+        """Forget all translations of this processor, of data and of code."""
         forget_others(cpu)
         renew(cpu)
         return st64(cpu + O_KEY, (ld64(cpu + O_EPOCH) << 16) | ld64(cpu + O_MODE))
+
+    @inner
+    def shoot_down(cpu):
+        """The other processors forget all translations before they run again (Engine.select)."""
+        return st64(cpu + O_SHOOTDOWNS, ld64(cpu + O_SHOOTDOWNS) + 1)
+
+    @helper
+    def flush_all(cpu):
+        """Forget all translations of every processor."""
+        shoot_down(cpu)
+        return flush_tlb(cpu)
 
     @inner
     def find(cpu, a, b, c):
@@ -102,4 +115,7 @@ def build(layout: Layout) -> SimpleNamespace:
             st64(cpu + O_EPOCH, ld64(entry + C_EPOCH))
         return st64(cpu + O_KEY, (ld64(cpu + O_EPOCH) << 16) | ld64(cpu + O_MODE))
 
-    return SimpleNamespace(flush_tlb=flush_tlb, forget_others=forget_others, switch_context=switch_context)
+    return SimpleNamespace(
+        flush_tlb=flush_tlb, flush_all=flush_all, forget_others=forget_others, shoot_down=shoot_down,
+        switch_context=switch_context,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The engine of one vCPU: CPU block, caches of translated code, and the native run."""
+"""The engine: CPU block, caches of translated code, and the native run."""
 
 from __future__ import annotations
 
@@ -35,8 +35,12 @@ class MissingInstruction(Exception):
 
 
 class Engine:
-    """Runs one vCPU. ``host_call(kind, a, b)`` serves devices; see softmmu.CALL_*. ``ranges``: (physical base, size,
-    offset in RAM) of whatever is RAM or ROM; without it, RAM begins at 0."""
+    """Runs one processor at a time, of ``processors``. ``host_call(kind, a, b)`` serves devices; see softmmu.CALL_*.
+    ``ranges``: (physical base, size, offset in RAM) of whatever is RAM or ROM; without it, RAM begins at 0.
+
+    The CPU block is that of the processor :meth:`select` was called for last, the first one's at first. Translated code
+    is everybody's; each processor has TLBs and a jump cache of its own.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Engine:
         ram_size: int,
         host_call: Callable[[int, int, int], int],
         ranges: Sequence[tuple[int, int, int]] = (),
+        processors: int = 1,
     ):
         self.frontend = frontend
         self.layout = frontend.layout
@@ -59,6 +64,7 @@ class Engine:
         self._at_pc, self._at_io, self._at_mode = (at[n] for n in ("pc", "io_value", "mode"))
         self.ram = self.new_memory(ram_size)
         self.page_flags = self.new_memory(max(ram_size >> 12, 4096)).array
+        self._parked: list[bytes] = []
         self.host_error: BaseException | None = None
         self._host_call = host_call
         self._callback = CALLBACK(self._called)
@@ -67,6 +73,7 @@ class Engine:
         self.breakpoints = Breakpoints(self)
         self._load_code()
         self._allocate(ram_size)
+        self._make_processors(processors)
         self.ranges = tuple(ranges) or ((0, ram_size, 0),)
         for i, mapped in enumerate(self.ranges):
             for name, value in zip(("map_base", "map_size", "map_offset"), mapped, strict=True):
@@ -110,12 +117,7 @@ class Engine:
         self.info = self.new_memory(4096)
         self.info_words = np.frombuffer(self.info.map, np.int64)
         self.code_lines = np.frombuffer(self.new_memory(max(pages * 8, 4096)).map, np.uint64)
-        tlb = self.new_memory(k.CONTEXTS * k.TLBS * k.TLB_BYTES)
         s = self.state
-        s["tlb"] = s["tlb_base"] = s["tlb_all"] = tlb.address
-        s["contexts"] = self.new_memory(max(k.CONTEXTS * k.CONTEXT_ENTRY, 4096)).address
-        s["jc"] = self.new_memory(k.JC_SIZE * k.JC_ENTRY).address
-        s["tlb_salt"] = s["last_salt"] = s["jc_epoch"] = 1
         s["ram"], s["ram_size"] = self.ram.address, ram_size
         s["page_flags"] = self.page_flags.ctypes.data
         s["pt_heat"] = self.new_memory(max(pages, 4096)).address
@@ -134,12 +136,40 @@ class Engine:
             s[f"h_{name}"] = self.native[name]
         s["host_call"] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         s["exc_vector"] = s["break_passed"] = s["watch_at"] = MASK64
-        s["shadow"] = MASK64
-        s["linear_mask"] = MASK64
         s["hot_reset"] = 1 << 62
         self._build_block, self._insert_block = self._functions["build_block"], self._functions["insert_block"]
         self.templates.load()
         self._blocks: dict[int, list[tuple[int, int]]] = defaultdict(list)
+
+    def _make_processors(self, count: int) -> None:
+        #: The processor that the CPU block is of.
+        self.selected = 0
+        self._own = memoryview(self.block.map)[self.layout.own : self.layout.size]
+        self._at_shootdowns = self.layout["shootdowns"] // 8
+        self._seen = [0] * count
+        s = self.state
+        for number in reversed(range(count)):
+            tlb = self.new_memory(k.CONTEXTS * k.TLBS * k.TLB_BYTES)
+            s["tlb"] = s["tlb_base"] = s["tlb_all"] = tlb.address
+            s["contexts"] = self.new_memory(max(k.CONTEXTS * k.CONTEXT_ENTRY, 4096)).address
+            s["jc"] = self.new_memory(k.JC_SIZE * k.JC_ENTRY).address
+            s["tlb_salt"] = s["last_salt"] = 1
+            s["jc_epoch"] = number + 1
+            s["shadow"] = s["linear_mask"] = MASK64
+            self._parked = [bytes(self._own), *self._parked]
+        s["last_epoch"] = count
+
+    def select(self, number: int) -> None:
+        """Make the CPU block that of another processor; between runs only."""
+        if number == self.selected:
+            return
+        shootdowns = self._quads[self._at_shootdowns]
+        self._parked[self.selected], self._seen[self.selected] = bytes(self._own), shootdowns
+        self._own[:] = self._parked[number]
+        self.selected = number
+        if self._seen[number] != shootdowns:
+            self.call("flush_tlb")
+        self.call("arm")  # its watches are those of its debug registers
 
     def close(self) -> None:
         """Keep what was learned for the next run (within the cache's bounds), and end the compile worker."""
@@ -344,7 +374,7 @@ class Engine:
             cut = before[np.minimum(starts + lengths, 4096)] > before[starts]
             self._forget_blocks([blocks[number] for number in np.flatnonzero(cut).tolist()])
             self.blocks_on_page[page] = [block for block, gone in zip(blocks, cut.tolist(), strict=True) if not gone]
-        self.call("flush_tlb")
+        self.call("flush_all")
 
     def invalidate_page(self, page: int) -> None:
         """Forget the translations made from a page."""
@@ -356,7 +386,7 @@ class Engine:
         self.counters["invalidated"] += len(pages)
         self.page_flags[pages] &= 0xFF ^ k.PAGE_CODE
         self.code_lines[pages] = 0
-        self.call("flush_tlb")
+        self.call("flush_all")
 
     def flush_code(self) -> None:
         """Forget all translations (templates stay)."""
@@ -369,14 +399,14 @@ class Engine:
         self.blocks_on_page.clear()
         self.state["cells"] = self.arena.address + CELL_SIZE
         self.state["hot_count"] = 0
-        self.call("flush_tlb")
+        self.call("flush_all")
 
     def take_dirty_pages(self) -> np.ndarray:
         """Sorted numbers of the pages written since the last call."""
         pages = np.flatnonzero(self.page_flags & k.PAGE_DIRTY)
         self.page_flags &= 0xFF ^ k.PAGE_DIRTY
         self._touched.array[pages & (k.TOUCHED - 1)] |= k.TOUCHED_PLACE
-        self.call("flush_tlb")
+        self.call("flush_all")
         return pages
 
     def take_touched(self) -> np.ndarray:
@@ -388,7 +418,7 @@ class Engine:
         self._touched.array[pages & (k.TOUCHED - 1)] |= k.TOUCHED_PLACE
         table = self._touched.array.copy()
         self._touched.array[:] = 0
-        self.call("flush_tlb")
+        self.call("flush_all")
         return table
 
     def touched_entry(self, linear: int) -> int:

@@ -1,7 +1,8 @@
-"""The CPU block: one contiguous record per vCPU, declared once and used by front ends, code emission and helpers.
+"""The CPU block: one contiguous record of the running processor, declared once, for front ends, code emission and
+helpers.
 
-Every architecture starts from the engine's own fields (:data:`ENGINE_FIELDS`) and adds its registers. Offsets fit 16
-bits, because a micro-op cell names its operands by offset.
+Every architecture starts from the engine's own fields (:data:`ENGINE_FIELDS`, :data:`PROCESSOR_FIELDS`) and adds its
+registers. Offsets fit 16 bits, because a micro-op cell names its operands by offset.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Layout:
     """Names, types and offsets of one architecture's CPU block."""
 
     def __init__(self) -> None:
+        #: Where what each processor has of its own begins; it goes on to ``size``.
+        self.own = 0
         self.offsets: dict[str, int] = {}
         self.types: dict[str, str] = {}
         self.counts: dict[str, int] = {}
@@ -62,7 +65,6 @@ class Layout:
 
 #: name -> meaning. All u64. Host pointers are never part of a digest or a checkpoint.
 ENGINE_FIELDS = {
-    "pc": "virtual pc of the running block's first instruction (exact outside generated code)",
     "ic": "instructions left in the budget, on entry and exit",
     "limit": "icount at which the budget is used up: icount = limit - ic",
     "exit_reason": "why generated code came back (exits.Exit)",
@@ -72,23 +74,9 @@ ENGINE_FIELDS = {
     "value": "result of a slow load, low half",
     "value_hi": "result of a slow load, high half (128 bit)",
     "leave": "leave after this instruction: bit 0 to look the next one up afresh, bit 1 to the runtime",
-    "irq": "interrupts that wait, as bits of the front end's choice (Frontend.pending)",
-    "shadow": "icount at which interrupts are held off for one instruction (after STI, MOV SS)",
     "exc_vector": "pending exception",
     "exc_error": "its error code, or -1",
     "exc_address": "its fault address",
-    "mode": "what a block's translation depends on besides its bytes",
-    "jc_key": "validates jump-cache entries: flush epoch << 16 | mode",
-    "jc": "jump cache: JC_SIZE entries of pc, key, cell, 0",
-    "tlb": "TLB in use: TLB_SIZE entries of read tag, write tag, execute tag, addend",
-    "tlb_salt": "flush epoch, in the low 11 bits of each tag",
-    "tlb_base": "first of the TLBs of the context in use (one per privilege)",
-    "tlb_all": "first of the TLBs of all contexts",
-    "last_salt": "the last flush epoch given to a context",
-    "contexts": "table of CONTEXTS address spaces whose translations are kept (jitrr.engine.contexts)",
-    "context": "number of the one in use",
-    "context_time": "times that it was switched",
-    "jc_epoch": "jump-cache epoch of the context in use",
     "last_epoch": "the last one given to a context",
     "ram": "host address of guest RAM",
     "ram_size": "bytes of guest RAM",
@@ -123,8 +111,6 @@ ENGINE_FIELDS = {
     "icount_now": "instructions retired before the one that is calling a device",
     "touched": "TOUCHED bytes: what pages of linear addresses were used for (softmmu.touch)",
     "pt_heat": "one byte per RAM page: writes to a page-table page since it was last walked",
-    "linear_mask": "all ones, or 2**32 - 1 where linear addresses wrap at 4 GiB",
-    "code_base": "linear address of pc 0 (x86: base of CS)",
     "watches": "watches that may be in use: none from this number on",
     "watch_hits": "bit n: watch n was hit, of those with WATCH_LEAVE; cleared by whoever asked for it",
     "watch_address": "linear address of the access that hit it",
@@ -133,6 +119,29 @@ ENGINE_FIELDS = {
     "break_count": "how many",
     "break_passed": "icount at which the breakpoint at break_passed_at does not stop the run",
     "break_passed_at": "its linear address",
+    "others": "whether another processor can run: waiting ends the turn of this one",
+    "yielded": "1: the running processor has given up its turn",
+    "shootdowns": "times that translations of every processor were forgotten (contexts.flush_all)",
+}
+#: The same, but each processor has its own: with a front end's fields, this is what Engine.select puts in and aside.
+PROCESSOR_FIELDS = {
+    "pc": "virtual pc of the running block's first instruction (exact outside generated code)",
+    "irq": "interrupts that wait, as bits of the front end's choice (Frontend.pending)",
+    "shadow": "icount at which interrupts are held off for one instruction (after STI, MOV SS)",
+    "mode": "what a block's translation depends on besides its bytes",
+    "jc_key": "validates jump-cache entries: flush epoch << 16 | mode",
+    "jc": "jump cache: JC_SIZE entries of pc, key, cell, 0",
+    "tlb": "TLB in use: TLB_SIZE entries of read tag, write tag, execute tag, addend",
+    "tlb_salt": "flush epoch, in the low 11 bits of each tag",
+    "tlb_base": "first of the TLBs of the context in use (one per privilege)",
+    "tlb_all": "first of the TLBs of all contexts",
+    "last_salt": "the last flush epoch given to a context",
+    "contexts": "table of CONTEXTS address spaces whose translations are kept (jitrr.engine.contexts)",
+    "context": "number of the one in use",
+    "context_time": "times that it was switched",
+    "jc_epoch": "jump-cache epoch of the context in use",
+    "linear_mask": "all ones, or 2**32 - 1 where linear addresses wrap at 4 GiB",
+    "code_base": "linear address of pc 0 (x86: base of CS)",
 }
 #: name -> meaning. WATCHES u64 each: the table of watched linear addresses (softmmu.set_watch).
 WATCH_FIELDS = {
@@ -143,7 +152,7 @@ WATCH_FIELDS = {
 
 
 def new_layout() -> Layout:
-    """A layout that holds the engine's fields and the helper table."""
+    """A layout that holds the engine's fields, the helper table, and a processor's own of the engine's fields."""
     layout = Layout()
     for name in ENGINE_FIELDS:
         layout.add(name)
@@ -154,4 +163,7 @@ def new_layout() -> Layout:
     for name in ("watch_place", "watch_length", "watch_access"):  # in RAM: first place, bytes, 1 << READ | 1 << WRITE
         layout.add(name, "u64", PHYSICAL_WATCHES)
     layout.add("helpers", "u64", HELPER_SLOTS)
+    layout.own = layout.size
+    for name in PROCESSOR_FIELDS:
+        layout.add(name)
     return layout

@@ -2,7 +2,7 @@
 
 The TLB is *coherent*: it never holds a translation that a fresh page walk would not give, so its contents cannot be
 seen by the guest and need no place in a checkpoint. Pages that a walk has read are flagged; a write to such a page that
-changes an entry with Present and Accessed set (the only ones a TLB may hold) flushes it.
+changes an entry with Present and Accessed set (the only ones a TLB may hold) flushes it, and those of all processors.
 """
 
 from __future__ import annotations
@@ -131,13 +131,14 @@ def build(
     O_WRAP, O_WATCHES, O_HITS, O_HIT_AT = o.linear_mask, o.watches, o.watch_hits, o.watch_address
     O_START, O_SIZE, O_KIND = o.watch_start, o.watch_size, o.watch_kind
     O_PLACE, O_LENGTH, O_ACCESS, O_HIT_TIME = o.watch_place, o.watch_length, o.watch_access, o.watch_at
-    O_TOUCHED = o.touched
+    O_TOUCHED, O_YIELDED = o.touched, o.yielded
     O_BREAKS, O_BREAK_COUNT, O_PASSED, O_PASSED_AT = o.breakpoints, o.break_count, o.break_passed, o.break_passed_at
 
     host_call = _host_call(O_HOST_CALL, O_HOST_MXCSR, layout[host_fp] if host_fp else 0)
 
     context = contexts.build(layout)
     flush_tlb, forget_others, switch_context = context.flush_tlb, context.forget_others, context.switch_context
+    flush_all, shoot_down = context.flush_all, context.shoot_down
 
     @inner
     def drop_write_tags(cpu, page):
@@ -148,6 +149,7 @@ def build(
             tag = ld64(entry + 8)
             if tag != 0 and (tag & -4096) + ld64(entry + 24) == host:
                 st64(entry + 8, 0)
+        shoot_down(cpu)
         return forget_others(cpu)
 
     @helper
@@ -239,7 +241,7 @@ def build(
             if ld64(cpu + O_KIND + 8 * i) != 0:
                 count = i + 1
         st64(cpu + O_WATCHES, count)
-        return flush_tlb(cpu)
+        return flush_all(cpu)
 
     @inner
     def touch(cpu, address, uses):
@@ -342,7 +344,7 @@ def build(
                 stale = True
             st8(ld64(cpu + O_HEAT) + page, heat)
             if stale:
-                flush_tlb(cpu)
+                flush_all(cpu)
                 st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 1)
         return 0
 
@@ -431,6 +433,13 @@ def build(
     def finish(cpu):
         st64(cpu + O_STATUS, 1 if ld64(cpu + O_VECTOR) != -1 else (2 if ld64(cpu + O_LEAVE) != 0 else 0))
         return 0
+
+    @helper
+    def yield_turn(cpu):
+        """The running processor waits for another one: its turn ends after this instruction."""
+        st64(cpu + O_YIELDED, 1)
+        st64(cpu + O_LEAVE, ld64(cpu + O_LEAVE) | 3)
+        return finish(cpu)
 
     @inner
     def stamp(cpu, ip, ic):

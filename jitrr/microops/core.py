@@ -74,6 +74,10 @@ for _from in (8, 16, 32):
             row(f"ld{_from}s{_to}", f"d{_to} <- a64 i64",
                 lambda e, a, i, f=_from, t=_to: e.sext(f, e.load(f, e.bin("add", 64, a, i)), t))  # fmt: skip
 
+#: Leave out cells if no other processor can run; ``yield`` ends this one's turn after the instruction.
+row("alone", "i64", lambda e, i: e.icmp("eq", 64, e.get("others"), 0), kind="skip")
+row("yield", "", lambda e: e.helper("yield_turn") and None, cold=True)
+
 # Exits. Each executor writes these itself (kind "exit"); what they do:
 #: pc += imm, on to the block there; within the page (linked) or anywhere (through the jump cache).
 row("goto", "i64", lambda e, i: None, kind="exit")
