@@ -159,15 +159,20 @@ class GicV2(Stateful):
         """0 or 1."""
         return self.group.of[cpu] >> number & 1
 
+    def sender(self, cpu: int, number: int) -> int:
+        """Who sent an interrupt that ``cpu`` may take: of an SGI's senders the first one; 0 for other interrupts."""
+        senders = self.senders[cpu][number] if number < FIRST_PPI else 1
+        return (senders & -senders).bit_length() - 1
+
     def acknowledge(self, cpu: int, number: int) -> int:
-        """``cpu`` takes a pending interrupt: it becomes active. Returns who sent it (the first one of an SGI's)."""
+        """``cpu`` takes a pending interrupt: it becomes active. Returns its :meth:`sender`."""
+        sender = self.sender(cpu, number)
         self.active.set(cpu, 1 << number)
         if number >= FIRST_PPI:
             self.latched.clear(cpu, 1 << number)
-            return 0
-        senders = self.senders[cpu][number]
-        self.unsend(cpu, number, senders & -senders)
-        return (senders & -senders).bit_length() - 1
+        else:
+            self.unsend(cpu, number, 1 << sender)
+        return sender
 
     def deactivate(self, cpu: int, number: int) -> None:
         """``cpu`` is done with an interrupt."""

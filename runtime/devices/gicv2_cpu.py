@@ -130,7 +130,8 @@ class CpuInterface(Stateful):
             case 0x14:
                 return self.running()
             case 0x18 | 0x28:
-                return self._shown(self.gic.highest(self.number)[1], offset == AHPPIR)
+                number = self._shown(self.gic.highest(self.number)[1], offset == AHPPIR)
+                return number | self.gic.sender(self.number, number) << 10
             case 0x1C:
                 return self.alias_point
             case 0xD0 | 0xE0:
