@@ -19,6 +19,8 @@ from arm_machine import BareMachine
 
 GUESTS = Path(__file__).parent / "arm_guests"
 NAMES = ("modes", "memory", "debug")
+#: What needs the whole board as well, and how many processors (test_arm_smp.py).
+SMP = {"smp": 4}
 LIMIT = 5_000_000
 TOOLS = "arm-linux-gnueabihf-"
 
@@ -48,9 +50,10 @@ def test_stops_everywhere(name: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("qemu-system-arm"), reason="QEMU is not installed")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", (*NAMES, *SMP))
 def test_qemu_agrees(name: str) -> None:
     options = ["-M", "virt", "-cpu", "cortex-a15", "-m", "64", "-display", "none", "-serial", "stdio"]
+    options += ["-smp", str(SMP.get(name, 1))]
     command = ["qemu-system-arm", *options, "-kernel", str(GUESTS / f"{name}.elf")]
     done = subprocess.run(command, timeout=60, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     found, ours = done.stdout.decode().splitlines(), transcript(name)
@@ -60,7 +63,7 @@ def test_qemu_agrees(name: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which(f"{TOOLS}as"), reason="there is no ARM assembler")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", (*NAMES, *SMP))
 def test_source_is_that_of_the_image(name: str, tmp_path: Path) -> None:
     part, linked = tmp_path / "part.o", tmp_path / "linked.elf"
     options = ["-march=armv7-a", "-mfpu=neon", "-I", str(GUESTS)]

@@ -1,4 +1,4 @@
-"""An ARM processor on the ``virt`` board."""
+"""ARM processors on the ``virt`` board."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ArmVcpu(Vcpu):
 
 class VirtMachine(BoardMachine):
     """Also the services of its processors (frontends.arm.cpu.Services), and what firmware asks of it
-    (runtime.devices.psci.Power)."""
+    (runtime.devices.psci.Machine)."""
 
     board: VirtBoard
     cpu: ArmCpu
