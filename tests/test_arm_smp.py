@@ -1,4 +1,4 @@
-"""Four ARM processors on the virt board: a guest that prints what each sees of the others, and the invariant over it."""
+"""Four ARM processors on the virt board: a guest that prints what each sees of the others; the invariant over it."""
 
 from __future__ import annotations
 
