@@ -204,7 +204,7 @@ BAD = {
     "bad rtc": (["run", "--kernel", "{kernel}", "--rtc", "base=soon"], "rtc base is utc or a date"),
     "drive": (["run", "--kernel", "{kernel}", "--drive", "x"], "--drive is not there yet"),
     "dtb": (["run", "--kernel", "{kernel}", "--dtb", "{kernel}.dtb"], "cannot read the dtb"),
-    "smp": (["run", "--kernel", "{kernel}", "--smp", "9"], "at most 8 processors, not 9"),
+    "smp": (["run", "--kernel", "{kernel}", "--smp", "0"], "1 to 255 processors, not 0"),
     "monitor nowhere": (["replay", "{recorded}", "--monitor", "tcp:1"], "--monitor is stdio, PORT or unix:PATH"),
     "monitor over console": (["run", "--kernel", "{kernel}", "--monitor", "stdio"], "standard input is the serial"),
     "monitors at one end": (["replay", "{recorded}", "--monitor=stdio", "--monitor=qmp:stdio"], "one monitor only"),

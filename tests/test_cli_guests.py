@@ -58,6 +58,9 @@ MISTAKES = {
     "board": ("--kernel {demo} --machine q35", {
         "x86_64": "has no --machine q35: use pc or pc-test", "i386": "has no --machine q35: use pc or pc-test",
         "arm": "has no --machine q35: use virt"}),
+    "processors": ("--kernel {demo} --smp 9", {
+        "x86_64": "pc has at most 8 processors, not 9", "i386": "pc has at most 8 processors, not 9",
+        "arm": "virt has at most 8 processors, not 9"}),
     "processor": ("--kernel {demo} --cpu z80", dict.fromkeys(ARCHES, "there is no --cpu z80")),
     "date too early": ("--kernel {demo} --rtc base=1969-12-31", dict.fromkeys(ARCHES, "a date from 1970 to 2553")),
     "date too late": ("--kernel {demo} --rtc base=2554-01-01", dict.fromkeys(ARCHES, "a date from 1970 to 2553")),
