@@ -41,8 +41,8 @@ class Subject(Protocol):
         """Why registers and memory cannot be written; "" when they can."""
 
     def set_points(self, points: Iterable[Point]) -> None: ...
-    def step(self) -> Arrival: ...
-    def back(self) -> Arrival: ...
+    def step(self, processor: int | None = None) -> Arrival: ...
+    def back(self, processor: int | None = None) -> Arrival: ...
     def run(self, until: int | None = None) -> Arrival: ...
     def run_back(self, until: int = 0) -> Arrival: ...
     def seek(self, place: str) -> Arrival: ...
@@ -56,8 +56,7 @@ class ReplaySubject:
     def __init__(self, travel: Travel):
         self.travel, self.machine = travel, travel.machine
         self.target = make_target(travel.machine)
-        self.set_points, self.step, self.back = travel.set_points, travel.step, travel.back
-        self.run, self.run_back = travel.run, travel.run_back
+        self.set_points, self.run, self.run_back = travel.set_points, travel.run, travel.run_back
 
     @property
     def icount(self) -> int:
@@ -87,6 +86,14 @@ class ReplaySubject:
     @interrupt.setter
     def interrupt(self, asked: Callable[[], bool]) -> None:
         self.travel.interrupt = asked
+
+    def step(self, processor: int | None = None) -> Arrival:
+        """One instruction forward; with ``processor``: of that one, and points matter."""
+        return self.travel.step() if processor is None else self.travel.step_of(processor)
+
+    def back(self, processor: int | None = None) -> Arrival:
+        """One instruction backward, in the same way."""
+        return self.travel.back() if processor is None else self.travel.back_of(processor)
 
     def seek(self, place: str) -> Arrival:
         """To a place as ``replay --seek`` takes it."""

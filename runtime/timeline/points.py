@@ -43,11 +43,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Hit:
-    """A hit of a point seen on the way: stopping there going backward means being at ``icount``."""
+    """A hit of a point by a processor, seen on the way: stopping there going backward means being at ``icount``."""
 
     icount: int
     point: Point
     address: int
+    processor: int = 0
 
 
 class PointTable:
@@ -110,13 +111,13 @@ class PointTable:
 
     def hit(self, stop: Stop) -> Hit:
         """What a stop of the machine at BREAKPOINT or WATCHPOINT is."""
+        engine, turn = self._machine.engine, self._machine.turn
         if stop.reason is StopReason.BREAKPOINT:
-            engine = self._machine.engine
             pc = engine.linear(int(engine.state["pc"]))
-            return Hit(stop.icount, self._breaks[pc], pc)
+            return Hit(stop.icount, self._breaks[pc], pc, turn)
         number = (stop.watches & -stop.watches).bit_length() - 1
         if number < _PHYSICAL:
-            return Hit(stop.icount - 1, self._linear[number], stop.address)
+            return Hit(stop.icount - 1, self._linear[number], stop.address, turn)
         point = self._physical[number - _PHYSICAL]
-        inside = stop.address - (self._machine.engine.locate(point.address) or 0)
-        return Hit(stop.icount - 1, point, point.address + inside)
+        inside = stop.address - (engine.locate(point.address) or 0)
+        return Hit(stop.icount - 1, point, point.address + inside, turn)

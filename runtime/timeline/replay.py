@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from runtime.timeline.prints import Prints
 
 
+#: What a machine stops for that goes on as it was recorded.
+_ON_THE_WAY = (StopReason.REACHED, StopReason.BREAKPOINT, StopReason.WATCHPOINT, StopReason.TURN)
 #: Seconds of a long run after which a place is left, unless the recording has one there.
 _EVERY = 0.3
 #: Pages in which a place may differ from the checkpoint it is described by, before a nearer one is taken.
@@ -317,7 +319,8 @@ class Replay:
             pass
 
     def advance(self, icount: int) -> Stop:
-        """Run to exactly ``icount``, no digests, or to a breakpoint or watchpoint of the machine's."""
+        """Run to exactly ``icount``, no digests, or to a breakpoint, a watchpoint or the turn that the machine stops
+        at."""
         while True:
             begin = time.perf_counter()
             stop = self.machine.run_to(icount)
@@ -328,7 +331,7 @@ class Replay:
                 if reason := self._watch.reason():
                     raise Interrupted(f"{reason} at instruction {stop.icount}")
                 self._mark(stop.icount)
-            if stop.reason in (StopReason.REACHED, StopReason.BREAKPOINT, StopReason.WATCHPOINT):
+            if stop.reason in _ON_THE_WAY:
                 return stop
             if stop.icount >= icount:
                 return Stop(StopReason.REACHED, stop.icount)

@@ -4,7 +4,9 @@ in both directions. What debuggers, the monitor and searches drive.
 A *position* is an instruction count: the state before anything that is due there. An instruction may begin with the
 delivery of an interrupt or exception, which counts for nothing. A breakpoint is hit when its instruction is about to be
 run: at a handler's first instruction that is *within* a position, after the delivery, and an instruction that an
-interrupt goes before is hit when the handler has returned. Time in which the processor is halted is one step.
+interrupt goes before is hit when the handler has returned. Time in which the machine is halted is one step.
+Of several processors, the one whose turn it is at a position is that which has run the instruction before; a step of
+one of them is in :mod:`runtime.timeline.turns`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from runtime.machine import BoardMachine
 from runtime.machine_api import FOREVER, Stop, StopReason
 from runtime.recording.errors import RecordingError
 from runtime.recording.recording import Recording
+from runtime.timeline import turns
 from runtime.timeline.build import Factory
 from runtime.timeline.points import Hit, Point, PointTable
 from runtime.timeline.prints import Prints
@@ -41,13 +44,15 @@ _MANY = 256
 class Arrival:
     """Where a motion ended, and ``why``: "reached", "begin", "end" (of the recording), "break", "watch" (at ``point``;
     ``address`` is that of the access), "console" (``point`` says what was printed), "interrupted"; of a live machine
-    also "power-off", "crashed". ``message`` is one line for people."""
+    also "power-off", "crashed". ``message`` is one line for people. ``processor``: the one that has hit the point or
+    was stepped, else the one whose turn it is."""
 
     icount: int
     why: str
     point: Point | None = None
     address: int = 0
     message: str = ""
+    processor: int = 0
 
 
 def _at_print(arrival: Arrival, point: Point | None) -> Arrival:
@@ -132,9 +137,18 @@ class Travel:
 
     @property
     def pc(self) -> int:
-        """Linear address of the next instruction."""
+        """Linear address of the next instruction of the processor whose turn it is."""
         engine = self.machine.engine
         return engine.linear(int(engine.state["pc"]))
+
+    @property
+    def _spot(self) -> tuple[int, int]:
+        """Whose turn it is, and its pc."""
+        return self.machine.turn, self.pc
+
+    def _pc_of(self, processor: int) -> int:
+        with self.machine.looking_at(processor):
+            return self.pc
 
     def close(self) -> None:
         """End the machine, and the recording of a live one."""
@@ -205,6 +219,16 @@ class Travel:
         self._check_can_go_back()
         return self._guarded(lambda: self._back(count))
 
+    def step_of(self, processor: int) -> Arrival:
+        """Forward until a processor has run one instruction, or a point is hit on the way."""
+        return self._guarded(lambda: self._step_of(processor))
+
+    def back_of(self, processor: int) -> Arrival:
+        """Backward to where the last instruction of a processor before this position was about to run, or to the last
+        hit of a point on the way. RecordingError when the recording was left."""
+        self._check_can_go_back()
+        return self._guarded(lambda: self._back_of(processor))
+
     def run(self, until: int | None = None) -> Arrival:
         """Forward to the next hit of a point behind this position, to ``until``, one of ``stops`` or the end."""
         goal = self.end if until is None else min(until, self.end)
@@ -224,9 +248,10 @@ class Travel:
         except Interrupted:
             if not self._outside.was_asked:
                 raise
-            return Arrival(self.icount, "interrupted")
+            return Arrival(self.icount, "interrupted", processor=self.machine.turn)
         except Ended as ended:
-            return Arrival(ended.stop.icount, ended.stop.reason.value, message=ended.stop.message)
+            reason, message = ended.stop.reason.value, ended.stop.message
+            return Arrival(ended.stop.icount, reason, message=message, processor=self.machine.turn)
         finally:
             self.machine.stop_at_points(False)
             self.machine.engine.breakpoints.pass_none()
@@ -237,12 +262,13 @@ class Travel:
         return self._arrived(icount)
 
     def _arrived(self, icount: int) -> Arrival:
+        turn = self.machine.turn
         if self.live is not None:
-            return Arrival(icount, "reached")
+            return Arrival(icount, "reached", processor=turn)
         if icount == self.end:
             message = f"{self.recording.reason}{': ' * bool(self.recording.message)}{self.recording.message}"
-            return Arrival(icount, "end", message=message)
-        return Arrival(icount, "begin" if icount == self.recording.begin else "reached")
+            return Arrival(icount, "end", message=message, processor=turn)
+        return Arrival(icount, "begin" if icount == self.recording.begin else "reached", processor=turn)
 
     def _step(self, count: int) -> Arrival:
         self._within = None
@@ -259,7 +285,7 @@ class Travel:
         return self.icount - start - (machine.idled - idled)
 
     def _wakes(self) -> int:
-        """The next time that something is known to happen to a halted processor."""
+        """The next time that something is known to happen to a halted machine."""
         known = (self.machine.clock.next_deadline(), self.machine.border.next_event())
         return min((at for at in known if at is not None), default=self.end)
 
@@ -275,9 +301,9 @@ class Travel:
 
     def _back_within(self) -> None:
         """Before the delivery that led to the breakpoint here, or the step before if there was none."""
-        pc = self.pc
+        turn, pc = self._spot
         self._seek(self.icount)
-        if self.pc == pc and self.icount > self.recording.begin:
+        if self._pc_of(turn) == pc and self.icount > self.recording.begin:
             self._back_by(1)
 
     def _back_by(self, most: int) -> int:
@@ -306,6 +332,35 @@ class Travel:
             reach *= 16
         if machine.halted and machine.halted_at is not None and machine.halted_at < self.icount:
             self._seek(machine.halted_at)
+
+    def _step_of(self, processor: int) -> Arrival:
+        self.machine.stop_at_points(not self._table.none)
+        self._within = None
+        stop, done = turns.step(self.machine, processor, self._advance, self.end, self._wakes)
+        if done:
+            return Arrival(stop.icount, "reached", processor=processor)
+        if stop.reason in (StopReason.BREAKPOINT, StopReason.WATCHPOINT):
+            return self._met(stop)
+        return replace(self._arrived(stop.icount), message=f"CPU {processor} runs no instruction until the end")
+
+    def _back_of(self, processor: int) -> Arrival:
+        here, begin = self.icount, self.recording.begin
+        if self._within is not None:
+            pc = self._pc_of(processor)
+            self._seek(here)
+            if self._pc_of(processor) != pc:  # before the delivery that led to where it was
+                return Arrival(here, "reached", processor=processor)
+        at = turns.last_instruction(self.replay, processor, begin, here)
+        goal = begin if at is None else at
+        if not self._table.none and goal < here:
+            hit = self._search.last_hit(goal, here, lambda begin, end: self._last_hit(begin, end, None), False)
+            if hit is not None and (hit.point.kind != "break" or hit.icount > goal):
+                return self._stand_at(hit)
+            self.machine.stop_at_points(False)
+        arrival = self._seek(goal)
+        if at is None:
+            return replace(arrival, message=f"CPU {processor} has run no instruction since the beginning")
+        return Arrival(goal, "reached", processor=processor)
 
     def _run_to_print(self, goal: int) -> Arrival:
         """Where the console prints is found first: the rest is a run to there."""
@@ -339,20 +394,23 @@ class Travel:
         self.machine.engine.breakpoints.pass_here()
         self._within = None
         stop = self._advance(goal)
-        if stop.reason is StopReason.REACHED:
-            return self._arrived(stop.icount)
+        return self._arrived(stop.icount) if stop.reason is StopReason.REACHED else self._met(stop)
+
+    def _met(self, stop: Stop) -> Arrival:
+        """Where a run forward has stopped at a point."""
         hit = self._hit(stop)
         if hit.point.kind == "break":
             self._within = hit
-        return Arrival(stop.icount, "watch" if self._within is None else "break", hit.point, hit.address)
+        why = "watch" if self._within is None else "break"
+        return Arrival(stop.icount, why, hit.point, hit.address, processor=hit.processor)
 
     def _run_back(self, until: int) -> Arrival:
-        start, pc, within = self.icount, self.pc, self._within is not None
+        start, spot, within = self.icount, self._spot, self._within is not None
         if self._table.none or (start == until and not within):
             return self._seek(until)
 
         def first(begin: int, end: int) -> Hit | None:
-            return self._last_hit(begin, end, pc if within else None)
+            return self._last_hit(begin, end, spot if within else None)
 
         hit = self._search.last_hit(until, start, first, within)
         return self._seek(until) if hit is None else self._stand_at(hit)
@@ -371,9 +429,9 @@ class Travel:
         if reason := self._outside.reason():
             raise Interrupted(reason)
 
-    def _last_hit(self, begin: int, end: int, pc: int | None) -> Hit | None:
-        """The last hit from ``begin`` on and before ``end``; with ``pc``: before the delivery at ``end`` that led to
-        the breakpoint there."""
+    def _last_hit(self, begin: int, end: int, spot: tuple[int, int] | None) -> Hit | None:
+        """The last hit from ``begin`` on and before ``end``; with ``spot`` (as ``_spot``): before the delivery at
+        ``end`` that led to the breakpoint there."""
         self.machine.stop_at_points(False)
         self._seek(begin)
         self.machine.stop_at_points(True)
@@ -381,19 +439,19 @@ class Travel:
         while (stop := self.replay.advance(end)).reason is not StopReason.REACHED:
             last, count = self._passed(stop), count + 1
             if count == _MANY and end - self.icount > _MANY:
-                return self._last_of_many(end, pc) or last
-        if pc is not None and self.pc != pc:
-            while (stop := self.replay.advance(end + 1)).reason is StopReason.BREAKPOINT and self.pc != pc:
+                return self._last_of_many(end, spot) or last
+        if spot is not None and self._spot != spot:
+            while (stop := self.replay.advance(end + 1)).reason is StopReason.BREAKPOINT and self._spot != spot:
                 last = self._passed(stop)
         self.machine.stop_at_points(False)
         return last
 
-    def _last_of_many(self, end: int, pc: int | None) -> Hit | None:
+    def _last_of_many(self, end: int, spot: tuple[int, int] | None) -> Hit | None:
         """The last hit from here on, where hits are frequent: looked for from the end in growing pieces."""
         here, until, span = self.icount, end, _MANY
         while until > here:
             begin = max(here, until - span)
-            if (hit := self._last_hit(begin, until, pc if until == end else None)) is not None:
+            if (hit := self._last_hit(begin, until, spot if until == end else None)) is not None:
                 return hit
             until, span = begin, span * 16
         return None
@@ -408,11 +466,12 @@ class Travel:
         self._within = hit
         self._seek(hit.icount)
         if hit.point.kind != "break":
-            return Arrival(hit.icount, "watch", hit.point, hit.address)
-        if self.pc != hit.address:  # behind the delivery of an interrupt or exception
+            return Arrival(hit.icount, "watch", hit.point, hit.address, processor=hit.processor)
+        spot = hit.processor, hit.address
+        if self._spot != spot:  # behind the delivery of an interrupt or exception, or the beginning of a turn
             self.machine.stop_at_points(True)
             self.machine.engine.breakpoints.pass_none()
-            while self.pc != hit.address:
+            while self._spot != spot:
                 self._passed(self.replay.advance(hit.icount + 1))
             self._within = hit
-        return Arrival(hit.icount, "break", hit.point, hit.address)
+        return Arrival(hit.icount, "break", hit.point, hit.address, processor=hit.processor)

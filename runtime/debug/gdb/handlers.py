@@ -18,7 +18,7 @@ class Place:
     """Where a step began."""
 
     def __init__(self, target: Target):
-        self._target = target
+        self._target, self._processor = target, target.processor
         self.pc, self.sp = target.pc, target.read_register(_SP[target.arch])
         self._mode = self._modes()
 
@@ -55,6 +55,8 @@ class Place:
                 arrival = subject.run()
                 if arrival.why != "break" or arrival.point != here or here in points:
                     return arrival
+                if arrival.processor != self._processor:
+                    continue
                 if self._target.read_register(_SP[self._target.arch]) == self.sp and self._modes() == self._mode:
                     return None
         finally:

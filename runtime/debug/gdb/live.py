@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from runtime.debug.monitor.monitor import Monitor
 from runtime.debug.target import make_target
 from runtime.machine_api import FOREVER, Stop, StopReason
 from runtime.recording.errors import RecordingError
+from runtime.timeline import turns
 from runtime.timeline.points import Point, PointTable
 from runtime.timeline.record import ASKED, Advance
 from runtime.timeline.travel import Arrival
@@ -59,20 +61,42 @@ class LiveSubject:
         """Forward to the next point, to ``until``, or to the end."""
         self.machine.stop_at_points(True)
         self.machine.engine.breakpoints.pass_here()
-        return self._moved(FOREVER if until is None else until)
+        return self._moved(lambda: self._to(FOREVER if until is None else until))
 
-    def step(self) -> Arrival:
-        """One instruction, or the time in which the processor is halted and the first instruction after it."""
+    def step(self, processor: int | None = None) -> Arrival:
+        """One instruction, or the time in which the machine is halted and the first instruction after it. With
+        ``processor``: of that one, and points matter."""
         machine = self.machine
+        if processor is not None:
+            arrival = self._moved(lambda: self._step_of(processor))
+            return replace(arrival, processor=processor) if arrival.why == "reached" else arrival
         since, halted = machine.halted_at, machine.halted
-        arrival = self._moved(self.icount + 1)
+        arrival = self._moved(lambda: self._to(self.icount + 1))
         while halted and machine.halted and machine.halted_at == since and arrival.why == "reached":
-            known = (machine.clock.next_deadline(), machine.border.next_event())
-            wakes = min((at for at in known if at is not None and at > self.icount), default=self.icount)
-            arrival = self._moved(wakes + 1)
+            arrival = self._moved(lambda: self._to(self._wakes() + 1))
         return arrival
 
-    def back(self) -> Arrival:
+    def _to(self, goal: int) -> tuple[Stop, str]:
+        return self._advance(min(goal, self._limit))
+
+    def _wakes(self) -> int:
+        """The next time that something is known to happen, or now."""
+        known = (self.machine.clock.next_deadline(), self.machine.border.next_event())
+        return min((at for at in known if at is not None and at > self.icount), default=self.icount)
+
+    def _step_of(self, processor: int) -> tuple[Stop, str]:
+        reason = ""
+
+        def advance(goal: int) -> Stop:
+            nonlocal reason
+            stop, reason = self._advance(goal)
+            return stop
+
+        self.machine.stop_at_points(True)
+        stop, _ = turns.step(self.machine, processor, advance, self._limit, self._wakes)
+        return stop, reason
+
+    def back(self, processor: int | None = None) -> Arrival:
         """RecordingError: it cannot."""
         raise RecordingError("this machine runs live: there is no going back, but in a replay of a recording")
 
@@ -84,16 +108,16 @@ class LiveSubject:
         """RecordingError: it cannot."""
         return self.back()
 
-    def _moved(self, goal: int) -> Arrival:
+    def _moved(self, motion: Callable[[], tuple[Stop, str]]) -> Arrival:
         if self._crashed is not None:  # it was shown as it crashed; now it is over
             self.outcome = self._crashed
-            return Arrival(self.icount, "power-off")
+            return Arrival(self.icount, "power-off", processor=self.machine.turn)
         try:
-            stop, reason = self._advance(min(goal, self._limit))
+            stop, reason = motion()
         finally:
             self.machine.stop_at_points(False)
             self.machine.engine.breakpoints.pass_none()
-        return self._arrived(stop, reason)
+        return replace(self._arrived(stop, reason), processor=self.machine.turn)
 
     def _arrived(self, stop: Stop, reason: str) -> Arrival:
         if reason == ASKED:

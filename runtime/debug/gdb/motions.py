@@ -1,4 +1,5 @@
-"""Packets that move the machine: steps and runs in both directions, ranges (gdb manual, E.2: s, c, bs, bc, vCont)."""
+"""Packets that move the machine: steps and runs in both directions, ranges (gdb manual, E.2: s, c, bs, bc, vCont). A
+thread is a processor. All of them go on whenever one does, in their turns; only steps are those of one."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from functools import partial
 
 from runtime.debug.gdb.handlers import Place
 from runtime.debug.gdb.points import Points
-from runtime.debug.gdb.stops import THREAD, stop_reply
+from runtime.debug.gdb.stops import stop_reply
 from runtime.debug.subject import Subject
 from runtime.recording.errors import RecordingError
 from runtime.timeline.travel import Arrival
@@ -30,7 +31,10 @@ class Motions:
         self._before_access = subject.target.arch == "arm"
         #: Reasons for a stop that the client knows.
         self.understood: frozenset[str] = frozenset()
-        self._last = Arrival(subject.icount, "reached")
+        #: The processor that steps are of; None: the one that is looked at.
+        self.stepped: int | None = None
+        self._processors = int(subject.machine.processors)
+        self._last = Arrival(subject.icount, "reached", processor=subject.machine.turn)
 
     def handle(self, name: str, data: str) -> bytes:
         """The reply to a packet that is one of these; empty for one that nobody knows."""
@@ -49,21 +53,29 @@ class Motions:
         return b""
 
     def _vcont(self, data: str) -> bytes:
-        """``vCont;action:thread;...``: the first action that is for our thread."""
+        """``vCont;action:thread;...``: the first action that is for a thread is its own."""
         if data == "?":
             return b"vCont;c;C;s;S;r"
+        actions: dict[int, str] = {}
         for part in data.lstrip(";").split(";"):
             action, _, thread = part.partition(":")
-            if thread and int(thread, 16) not in (-1, 0, THREAD):
-                continue
-            if action[:1] in ("c", "C"):
-                return self._moved(self.run)
-            if action[:1] in ("s", "S"):
-                return self._moved(self.step)
-            if action[:1] == "r":
-                start, end = (int(number, 16) for number in action[1:].split(","))
-                return self._moved(partial(self._range, start, end))
+            number = int(thread, 16) if thread else -1
+            for processor in range(self._processors) if number < 1 else (number - 1,):
+                actions.setdefault(processor, action)
+        looked_at = self._subject.target.processor
+        order = sorted(actions, key=lambda processor: (processor != looked_at, processor))
+        for kinds in ("rsS", "cC"):
+            for processor in order:
+                if actions[processor][:1] in kinds and processor < self._processors:
+                    return self._moved(self._motion(actions[processor], processor))
         return b"E16"
+
+    def _motion(self, action: str, processor: int) -> Callable[[], Arrival]:
+        """What an action of ``vCont`` asks for."""
+        if action[:1] == "r":
+            start, end = (int(number, 16) for number in action[1:].split(","))
+            return partial(self._range, start, end, processor)
+        return self.run if action[:1] in ("c", "C") else partial(self.step, processor)
 
     def _moved(self, motion: Callable[[], Arrival]) -> bytes:
         """The reply to a motion; one that fails ends where it is, and the client is told."""
@@ -73,7 +85,7 @@ class Motions:
             self._last = motion()
         except (RecordingError, ValueError) as error:
             self._tell(f"jitrr: {error}")
-            self._last = Arrival(self._subject.icount, "failed")
+            self._last = Arrival(self._subject.icount, "failed", processor=self._subject.machine.turn)
         finally:
             self._moving(False)
         if self._last.message:
@@ -81,6 +93,8 @@ class Motions:
         return self._reply()
 
     def _reply(self) -> bytes:
+        """The client looks at the processor that it is told of."""
+        self._subject.target.chosen = self._last.processor
         hardware = self._last.why == "break" and self._points.is_hardware(self._last.point)
         return stop_reply(self._subject.target, self._last, hardware, self.understood)
 
@@ -92,15 +106,19 @@ class Motions:
         """Backward to the last point."""
         return self._seen(self._subject.run_back(), False)
 
-    def step(self) -> Arrival:
-        """One instruction forward; a watchpoint that it hits is the reason of the stop."""
+    def step(self, processor: int | None = None) -> Arrival:
+        """One instruction forward, of a processor; a watchpoint that it hits is the reason of the stop."""
         subject, here = self._subject, self._subject.icount
+        if self._processors > 1:
+            return self._seen(subject.step(self._chosen(processor)), True)
         watched = self._points.watched and not subject.machine.halted
         return self._plain(self._seen(subject.run(here + 1) if watched else subject.step(), True), here)
 
     def back(self) -> Arrival:
         """One instruction back, in the same way."""
         subject, here = self._subject, self._subject.icount
+        if self._processors > 1:
+            return self._seen(subject.back(self._chosen(None)), False)
         arrival = subject.back()
         if self._points.watched and arrival.icount < here:
             over = subject.run(here)
@@ -111,27 +129,35 @@ class Motions:
                 arrival = self._seen(replace(over, icount=arrival.icount), False)
         return self._plain(arrival, here)
 
+    def _chosen(self, processor: int | None) -> int:
+        """The processor that a step is of."""
+        if processor is not None:
+            return processor
+        return self._subject.target.processor if self.stepped is None else self.stepped
+
     def _seen(self, arrival: Arrival, forward: bool) -> Arrival:
         """Where gdb wants to be when a watchpoint was hit: on ARM one instruction short of that."""
         if arrival.why == "watch" and self._before_access:
-            moved = self._subject.back() if forward else self._subject.step()
+            processor = arrival.processor if self._processors > 1 else None
+            moved = self._subject.back(processor) if forward else self._subject.step(processor)
             return replace(arrival, icount=moved.icount)
         return arrival
 
     def _plain(self, arrival: Arrival, before: int) -> Arrival:
         """A step that came to an end of the recording is a step; the next one goes nowhere and says so."""
         if arrival.why in ("begin", "end") and arrival.icount != before:
-            return Arrival(arrival.icount, "reached")
+            return replace(arrival, why="reached")
         return arrival
 
-    def _range(self, start: int, end: int) -> Arrival:
+    def _range(self, start: int, end: int, processor: int) -> Arrival:
         """Steps until the pc is outside ``start`` to ``end``, or something else happens; handlers of interrupts are
         gone through at once."""
         subject, read = self._subject, self._subject.target.read_register
+        subject.target.chosen = processor
         while True:
             for _ in range(_STEPS):
                 place = Place(subject.target)
-                arrival = self.step()
+                arrival = self.step(processor)
                 if arrival.why != "reached":
                     return arrival
                 if not start <= read(self._pc) < end:
@@ -142,7 +168,7 @@ class Motions:
                 if self._points.is_break(subject.target.pc):
                     return arrival
             if subject.interrupt():
-                return Arrival(subject.icount, "interrupted")
+                return Arrival(subject.icount, "interrupted", processor=processor)
 
     def _restart(self, data: str) -> bytes:
         """``run PLACE`` of an extended client: go to an instruction, the first without a place."""

@@ -11,7 +11,7 @@ from runtime.debug.gdb.description import memory_map, target_description
 from runtime.debug.gdb.motions import Motions
 from runtime.debug.gdb.packets import unescape
 from runtime.debug.gdb.points import Points
-from runtime.debug.gdb.stops import THREAD, encode_register
+from runtime.debug.gdb.stops import encode_register, thread
 from runtime.debug.subject import Subject
 from runtime.debug.target import MemoryFault
 
@@ -44,6 +44,7 @@ class Session:
     def __init__(self, subject: Subject, monitor: Callable[[str], str] | None, tell: Callable[[str], None],
                  moving: Callable[[bool], None] = lambda on: None):  # fmt: skip
         self._subject, self._target, self._monitor = subject, subject.target, monitor
+        self._target.chosen = subject.machine.turn
         self.points = Points(subject)
         self._motions = Motions(subject, self.points, tell, moving)
         self._registers = self._target.registers
@@ -196,24 +197,43 @@ class Session:
             text += f"now at instruction {self._subject.icount}; gdb sees it after: maintenance flush register-cache\n"
         return text.encode().hex().encode() or _OK
 
+    # -- threads: the processors --------------------------------------------------------------------------------------
     def _thread_list(self, _: bytes) -> bytes:
-        return f"m{THREAD:02x}".encode()
+        return f"m{','.join(map(thread, range(self._subject.machine.processors)))}".encode()
 
     def _thread_list_end(self, _: bytes) -> bytes:
         return b"l"
 
     def _current_thread(self, _: bytes) -> bytes:
-        return f"QC{THREAD:02x}".encode()
+        return f"QC{thread(self._target.processor)}".encode()
 
-    def _thread_info(self, _: bytes) -> bytes:
-        state = "halted" if self._subject.machine.halted else "running"
-        return f"CPU#0 [{state}]".encode().hex().encode()
+    def _thread_info(self, data: bytes) -> bytes:
+        processor = self._processor(data.lstrip(b","))
+        with self._target.of(processor):
+            return f"CPU#{processor} [{self._target.status}]".encode().hex().encode()
 
     def _set_thread(self, data: bytes) -> bytes:
-        return _OK if data[:1] in (b"g", b"c") and int(data[1:], 16) in (-1, 0, THREAD) else _INVALID
+        """``g``: whose registers and memory are asked for next, ``c``: whose steps; 0 and -1: any."""
+        kind, number = data[:1], data[1:]
+        processor = None if int(number, 16) in (-1, 0) else self._processor(number)
+        if kind == b"c":
+            self._motions.stepped = processor
+        elif kind != b"g":
+            return _INVALID
+        elif processor is not None:
+            self._target.chosen = processor
+        return _OK
 
     def _thread_alive(self, data: bytes) -> bytes:
-        return _OK if int(data, 16) == THREAD else _INVALID
+        self._processor(data)
+        return _OK
+
+    def _processor(self, data: bytes) -> int:
+        """The number of the processor that is a thread. ValueError: there is none."""
+        number = int(data, 16)
+        if not 1 <= number <= self._subject.machine.processors:
+            raise ValueError
+        return number - 1
 
     def _attached(self, _: bytes) -> bytes:
         return b"1"

@@ -6,12 +6,16 @@ from frontends.registers import Register
 from runtime.debug.target import Target
 from runtime.timeline.travel import Arrival, Point
 
-THREAD = 1
 #: Signals by gdb's numbers.
 SIGINT, SIGABRT, SIGTRAP, SIGSEGV = 2, 6, 5, 11
 _WATCHES = {"write": "watch", "read": "rwatch", "access": "awatch"}
 #: Registers that gdb looks at after every stop.
 _EXPEDITED = ("rip", "rsp", "rbp", "eip", "esp", "ebp", "pc", "sp", "r11")
+
+
+def thread(processor: int) -> str:
+    """gdb's name for a processor: threads are counted from 1."""
+    return f"{processor + 1:02x}"
 
 
 def encode_register(register: Register, value: int) -> str:
@@ -20,14 +24,13 @@ def encode_register(register: Register, value: int) -> str:
 
 
 def stop_reply(target: Target, arrival: Arrival, hardware: bool, understood: frozenset[str]) -> bytes:
-    """The reply to a motion. ``hardware``: the breakpoint hit was asked for as one; ``understood``: reasons that the
-    client knows ("swbreak", "hwbreak")."""
+    """The reply to a motion, about the processor that ``target`` looks at. ``hardware``: the breakpoint hit was asked
+    for as one; ``understood``: reasons that the client knows ("swbreak", "hwbreak")."""
     if arrival.why == "power-off":
         return b"W00"
     signal = {"interrupted": SIGINT, "crashed": SIGSEGV, "failed": SIGABRT}.get(arrival.why, SIGTRAP)
-    return (
-        f"T{signal:02x}" + _reason(arrival, hardware, understood) + f"thread:{THREAD:02x};" + _expedited(target)
-    ).encode()
+    reason, stopped = _reason(arrival, hardware, understood), thread(target.processor)
+    return f"T{signal:02x}{reason}thread:{stopped};{_expedited(target)}".encode()
 
 
 def _reason(arrival: Arrival, hardware: bool, understood: frozenset[str]) -> str:
