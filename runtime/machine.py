@@ -26,7 +26,7 @@ from runtime.clock import VirtualClock
 from runtime.config import ConfigError, MachineConfig
 from runtime.device import State
 from runtime.machine_api import Stop, StopReason
-from runtime.processors import NEVER, SAVED, TURN, Status, Vcpu
+from runtime.processors import IDLE, NEVER, SAVED, TURN, Status, Vcpu
 
 #: Instructions between two looks at the outside, at most; and the wall time to aim at.
 SLICE = 4_000_000
@@ -140,7 +140,7 @@ class BoardMachine:
         self.vcpu, self.turn_end = self.vcpus[0], TURN
         #: The processor at the beginning of whose turn a run ends (StopReason.TURN), or None.
         self.stop_at_turn: int | None = None
-        #: Where turns began, as (icount, processor), appended to if it is there.
+        #: Where turns began, as (icount, processor), appended to if it is there; IDLE: where the machine was halted.
         self.turns: list[tuple[int, int]] | None = None
         self._serviced = -1
         self._next_poll = 0.0
@@ -225,10 +225,12 @@ class BoardMachine:
     def looking_at(self, number: int) -> Iterator[None]:
         """What looks at the engine and at ``cpus[number]`` sees this processor, until the machine runs again."""
         self.engine.select(number)
+        self.board.select(number)
         try:
             yield
         finally:
             self.engine.select(self.turn)
+            self.board.select(self.turn)
 
     def _give_turn(self, vcpu: Vcpu) -> None:
         self.vcpu, self.cpu = vcpu, self.cpus[vcpu.number]
@@ -249,6 +251,8 @@ class BoardMachine:
         old.parked_at, old.in_shadow = now, words[self._at_shadow] == now
         self.cpu.end_turn()
         self._give_turn(new)
+        if self.stopping:
+            self.engine.breakpoints.pass_none()  # the one that was passed is another processor's
         self.turn_end = now + TURN
         words[self._at_shadow] = now if new.in_shadow else NEVER
         if new.status == Status.STARTING:
@@ -377,6 +381,8 @@ class BoardMachine:
         self._boundary = reason in (Exit.BUDGET, Exit.HALT)
         if self.words[self._at_yielded]:
             self.words[self._at_yielded], self.turn_end = 0, self.icount
+        if vcpu.status == Status.OFF:
+            self.halted_at = self.icount
         if reason == Exit.HALT:
             if not self.in_shadow(self.icount):
                 vcpu.status, vcpu.wakes_on = Status.HALTED, self.wake_lines()
@@ -412,6 +418,8 @@ class BoardMachine:
         reached = self.border.idle(now, self.clock.next_deadline())
         self._set_icount(min(reached, icount))
         self.idled += self.icount - now
+        if self.turns is not None:
+            self.turns += [(now, IDLE), (self.icount, self.turn)]
         self._next_poll = 0.0
 
     def _end(self, now: int) -> Stop:

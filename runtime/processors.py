@@ -19,6 +19,8 @@ TURN = 100_000
 #: The bit of ``wakes_on`` that stands for an interrupt that cannot be masked; the others are those of field ``irq``.
 NMI = 1
 NEVER = (1 << 64) - 1
+#: In the place of a processor's number: the machine was halted.
+IDLE = -1
 _SAVED = struct.Struct("<4B4Q")
 #: Bytes of Vcpu.save.
 SAVED = _SAVED.size
