@@ -1,10 +1,10 @@
-"""``info registers``, as QEMU's monitor writes it."""
+"""Processors and their registers, as QEMU's monitor writes them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runtime.debug.monitor.commands import command
+from runtime.debug.monitor.commands import MonitorError, command
 
 if TYPE_CHECKING:
     from runtime.debug.monitor.monitor import Monitor
@@ -18,11 +18,46 @@ _EXECUTABLE, _UP, _READ_OR_WRITE, _ACCESSED = 8, 4, 2, 1
 _MODES = {0x10: "usr", 0x11: "fiq", 0x12: "irq", 0x13: "svc", 0x16: "mon", 0x17: "abt", 0x1B: "und", 0x1F: "sys"}
 
 
-@command("info registers", "the registers of the processor")
-def info_registers(monitor: Monitor) -> str:
-    show = _arm if monitor.target.arch == "arm" else _x86
-    name = monitor.names.of(monitor.target.pc)
-    return "".join(line + "\n" for line in ["CPU#0", *show(monitor.target), *filter(None, [name and f"pc: {name}"])])
+@command("cpu [NUMBER]", "the processor that commands look at until it moves; without one: whose turn it is")
+def cpu_command(monitor: Monitor, text: str = "") -> str:
+    monitor.target.chosen = numbered(monitor, text) if text else None
+    return ""
+
+
+def numbered(monitor: Monitor, text: str) -> int:
+    """The processor of that number. MonitorError: there is none."""
+    number, count = monitor.number_of(text), monitor.target.machine.processors
+    if number >= count:
+        raise MonitorError(f"there is no CPU {text}, only {'0' if count == 1 else f'0 to {count - 1}'}")
+    return number
+
+
+@command("info cpus", "the processors: what they do, and where; * is the one that commands look at")
+def info_cpus(monitor: Monitor) -> str:
+    lines, target = [], monitor.target
+    looked_at = target.processor
+    for number in range(target.machine.processors):
+        with target.of(number):
+            state = "" if target.status == "running" else f" ({target.status})"
+            mark = "*" if number == looked_at else " "
+            lines.append(f"{mark} CPU #{number}: pc={target.pc:#x}{monitor.names.marked(target.pc)}{state}\n")
+    return "".join(lines)
+
+
+@command("info registers [WHICH]", "the registers of the processor, of the one with a number, or (-a) of all")
+def info_registers(monitor: Monitor, text: str = "") -> str:
+    target = monitor.target
+    if text == "-a":
+        chosen = list(range(target.machine.processors))
+    else:
+        chosen = [numbered(monitor, text) if text else target.processor]
+    lines = []
+    for number in chosen:
+        with target.of(number):
+            name = monitor.names.of(target.pc)
+            shown = _arm(target) if target.arch == "arm" else _x86(target)
+            lines += [f"CPU#{number}", *shown, *filter(None, [name and f"pc: {name}"])]
+    return "".join(line + "\n" for line in lines)
 
 
 def _rows(cells: list[str], width: int) -> list[str]:
@@ -38,13 +73,17 @@ def _x86(target: Target) -> list[str]:
     general = [f"{name.upper():<3}={read(name):0{digits}x}" for name in names]
     pc, flags = read(first + "ip"), read("eflags")
     letters = "".join(letter if flags >> bit & 1 else "-" for bit, letter in _FLAGS)
-    machine = target.machine
-    level = machine.cpu.get("seg_attr", 2) >> 5 & 3
-    state = f"[{_directed(letters)}] CPL={level} II={int(machine.in_shadow(machine.icount))} A20=1 SMM=0"
+    machine, number = target.machine, target.processor
+    with target.looking():
+        level = machine.cpus[number].get("seg_attr", 2) >> 5 & 3
+        segments = [_segment(machine.cpus[number], n, digits, bool(flags >> 17 & 1)) for n in range(8)]
+    held = number == machine.turn and machine.in_shadow(machine.icount)
+    state = f"[{_directed(letters)}] CPL={level} II={int(held)} A20=1 SMM=0"
+    halted = int(target.status != "running")
     return [
         *_rows(general, 4),
-        f"{first.upper()}IP={pc:0{digits}x} {'RFL' if wide else 'EFL'}={flags:08x} {state} HLT={int(machine.halted)}",
-        *(_segment(machine.cpu, number, digits, bool(flags >> 17 & 1)) for number in range(8)),
+        f"{first.upper()}IP={pc:0{digits}x} {'RFL' if wide else 'EFL'}={flags:08x} {state} HLT={halted}",
+        *segments,
         *(f"{n}DT=     {read(f'{n.lower()}dtr_base'):0{digits}x} {read(f'{n.lower()}dtr_limit'):08x}" for n in "GI"),
         f"CR0={read('cr0'):08x} CR2={read('cr2'):0{digits}x} CR3={read('cr3'):0{digits}x} CR4={read('cr4'):08x}",
         " ".join(f"DR{number}={read(f'dr{number}'):0{digits}x}" for number in range(4)),

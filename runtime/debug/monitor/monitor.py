@@ -133,6 +133,7 @@ class Monitor:
             arrival = self.with_points(motion)
         finally:
             self.emit("STOP")
+        self.target.chosen = None if arrival.processor == self.target.machine.turn else arrival.processor
         return self.describe(arrival)
 
     def begin(self, motion: Motion) -> None:
@@ -204,7 +205,8 @@ class Monitor:
         except MemoryFault:
             address, text = self.target.pc, "(not mapped)"
         named = self.names.marked(address)
-        return f"instruction {self.icount}{end}, pc {address:#x}{named}: {look.named(self, text)}\n"
+        cpu = f"CPU {self.target.processor}, " if self.target.machine.processors > 1 else ""
+        return f"instruction {self.icount}{end}, {cpu}pc {address:#x}{named}: {look.named(self, text)}\n"
 
 
 def _no_place(name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -252,8 +253,25 @@ def _stop(qmp: Qmp) -> dict[str, Any]:
 
 
 @_command("human-monitor-command", {"command-line": str}, {"cpu-index": int})
-def _human(qmp: Qmp, command_line: str, cpu_index: int = 0) -> str:
-    return qmp.monitor.execute(command_line).replace("\n", "\r\n")
+def _human(qmp: Qmp, command_line: str, cpu_index: int | None = None) -> str:
+    """A processor is chosen for this command only."""
+    target = qmp.monitor.target
+    if cpu_index is None:
+        return qmp.monitor.execute(command_line).replace("\n", "\r\n")
+    if not 0 <= cpu_index < target.machine.processors:
+        raise QmpError("Parameter 'cpu-index' expects a CPU number")
+    with target.of(cpu_index):
+        return qmp.monitor.execute(command_line).replace("\n", "\r\n")
+
+
+@_command("query-cpus-fast")
+def _query_cpus(qmp: Qmp) -> list[dict[str, Any]]:
+    """All of them are in one thread of the host."""
+    target, thread = qmp.monitor.target, threading.get_native_id()
+    return [
+        {"cpu-index": number, "qom-path": f"/machine/cpu[{number}]", "thread-id": thread, "target": target.arch}
+        for number in range(target.machine.processors)
+    ]
 
 
 @_command("quit")
