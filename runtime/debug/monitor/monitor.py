@@ -133,7 +133,6 @@ class Monitor:
             arrival = self.with_points(motion)
         finally:
             self.emit("STOP")
-        self.target.chosen = None if arrival.processor == self.target.machine.turn else arrival.processor
         return self.describe(arrival)
 
     def begin(self, motion: Motion) -> None:
@@ -171,6 +170,7 @@ class Monitor:
             arrival = motion()
         finally:
             travel.set_points(before)
+        self.target.chosen = None if arrival.processor == self.target.machine.turn else arrival.processor
         if arrival.why == "power-off" or (arrival.why == "end" and travel.recording.reason == "power-off"):
             self.emit("SHUTDOWN", guest=True, reason="guest-shutdown")
         return arrival
