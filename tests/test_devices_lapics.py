@@ -129,6 +129,27 @@ def test_init_resets_the_local_apic_but_for_its_place() -> None:
     assert {at: register(at) for at in expected} == expected
 
 
+def test_apic_id_can_be_another() -> None:
+    rig = rig_of(2)
+    rig.board.select(1)
+    rig.set_apic(0x20, 0x42 << 24)
+    for saved in (rig, Rig.resume(rig.snapshot(), processors=2)):
+        saved.board.select(0)
+        saved.send(1, 0x61)
+        saved.send(0x42, 0x62)
+        assert saved.took() == {1: 0x62}
+    rig.send(0x42, INIT | ASSERT)
+    assert rig.all_pins[1].inits == 1
+    rig.board.select(1)
+    assert rig.apic(0x20) == 0x42 << 24, "it is not INIT's"
+    assert rig.board.apic.write_base(0xFEE00000)
+    assert rig.board.apic.write_base(0xFEE00800)
+    assert rig.apic(0x20) == 1 << 24
+    rig.set_apic(0x20, 0x42 << 24)
+    rig.board.reset()
+    assert rig.apic(0x20) == 1 << 24
+
+
 def test_each_can_be_moved() -> None:
     rig = Rig(processors=2)
     mmio = rig.board.mmio

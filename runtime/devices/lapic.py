@@ -31,10 +31,10 @@ SEND_ILLEGAL, RECEIVE_ILLEGAL = 1 << 5, 1 << 6
 class Lapic(Stateful):
     """Interrupt priorities, the local vector table, the timer, and messages between processors.
 
-    ``number`` is the processor's and its APIC ID; number 0 is the bootstrap processor. ``intr`` is its interrupt pin,
-    ``pins`` are the others, ``bus`` brings messages. ``pic_acknowledge()`` answers an external interrupt with its
-    vector, ``eoi(vector)`` tells the I/O APIC that a level-triggered one has ended. The registers are where the guest
-    wants them: ``place(address, registers)`` puts them there.
+    ``number`` is the processor's, and its APIC ID until it is given another; number 0 is the bootstrap processor.
+    ``intr`` is its interrupt pin, ``pins`` are the others, ``bus`` brings messages. ``pic_acknowledge()`` answers an
+    external interrupt with its vector, ``eoi(vector)`` tells the I/O APIC that a level-triggered one has ended. The
+    registers are where the guest wants them: ``place(address, registers)`` puts them there.
     """
 
     STATE = (
@@ -55,7 +55,7 @@ class Lapic(Stateful):
         eoi: Callable[[int], None],
         place: Callable[[int, Registers], None],
     ):
-        self.name, self.apic_id, self.clock, self.intr, self.pins = name, number, clock, intr, pins
+        self.name, self.number, self.clock, self.intr, self.pins = name, number, clock, intr, pins
         self._bus, self._pic_acknowledge, self._eoi, self._place = bus, pic_acknowledge, eoi, place
         bus.members.append(self)
         self.timer = clock.timer(f"{name}.timer", self._expire)
@@ -66,9 +66,10 @@ class Lapic(Stateful):
     def reset(self) -> None:
         """State as firmware leaves it: enabled in IA32_APIC_BASE, the bootstrap processor's LINT0 passing the 8259A
         through (virtual wire)."""
-        first = self.apic_id == 0
+        first = self.number == 0
         self.base = BASE | ENABLE | (BSP if first else 0)
         self._place(self.base & -SIZE, self.registers)
+        self.apic_id = self.number
         self._clear()
         if first:
             self.lvt[LINT0] = EXTINT << 8
@@ -85,8 +86,10 @@ class Lapic(Stateful):
         self.timer.cancel()
 
     def save(self) -> State:
-        """The declared attributes; IRR, ISR and TMR as 32 little-endian bytes."""
+        """The declared attributes; IRR, ISR and TMR as 32 little-endian bytes; the APIC ID if it is another one."""
         state = super().save()
+        if self.apic_id != self.number:
+            state["apic_id"] = self.apic_id
         for name in self._BITS:
             state[name] = getattr(self, name).to_bytes(32, "little")
         return state
@@ -94,6 +97,7 @@ class Lapic(Stateful):
     def restore(self, state: State) -> None:
         """The inverse of :meth:`save`."""
         super().restore(state)
+        self.apic_id = state.get("apic_id", self.number)
         for name in self._BITS:
             setattr(self, name, int.from_bytes(state[name], "little"))
         self._place(self.base & -SIZE, self.registers)
@@ -115,6 +119,7 @@ class Lapic(Stateful):
         if value & _BASE_RESERVED:
             return False
         if self.base & ENABLE and not value & ENABLE:
+            self.apic_id = self.number
             self._clear()
         self.base = value
         self._place(self.base & -SIZE, self.registers)
@@ -355,6 +360,8 @@ class Lapic(Stateful):
                 self.icr = self.icr & 0xFFFFFFFF | (value & 0xFF000000) << 32
             case 0x0F:
                 self._set_spurious(value)
+            case 0x02:
+                self.apic_id = value >> 24
             case 0x0D:
                 self.ldr = value & 0xFF000000
             case 0x0E:

@@ -81,7 +81,7 @@ class PcMachine(BoardMachine):
 
     def take_interrupts(self, now: int) -> bool:
         vcpu = self.vcpu
-        if vcpu.nmi_waits and not self.cpu.nmi_blocked and not self.cpu.trap_due:
+        if vcpu.nmi_waits and not self.cpu.nmi_blocked and not self.in_shadow(now):
             vcpu.nmi_waits, vcpu.status = False, Status.RUNNING
             return self.cpu.interrupt(2)
         if vcpu.waiting and self.cpu.interrupts_enabled and not self.in_shadow(now):
