@@ -91,6 +91,7 @@ main:   push    {lr}
         bl      private_timers
         bl      exclusives
         bl      memory
+        bl      debug
         bl      off_and_on
         pop     {pc}
 
@@ -514,6 +515,47 @@ look:   push    {r4, lr}
         get     r4, PLACE
         value   " a page moved by 0", r4
         pop     {r4, pc}
+
+@ -- debug registers of one of them ------------------------------------------------------------------------------------
+debug:  push    {r4, lr}
+        on      1, watch
+        bl      touch
+        each    touch, 1, 2, 1
+        on      1, forget
+        each    touch, 1
+        pop     {r4, pc}
+
+watch:  set     r0, (vectors)
+        mcr     p15, 0, r0, c12, c0, 0
+        cps     #ABT
+        set     sp, (stack_ABT)
+        cps     #SVC
+        mov     r0, #0
+        mcr     p14, 0, r0, c1, c0, 4   @ DBGOSLAR
+        set     r0, (counter)
+        mcr     p14, 0, r0, c0, c0, 6   @ DBGWVR0
+        set     r0, 0x1f7
+        mcr     p14, 0, r0, c0, c0, 7   @ DBGWCR0: stores to the word
+        set     r0, spot
+        mcr     p14, 0, r0, c0, c0, 4   @ DBGBVR0
+        set     r0, 0x1e7
+        mcr     p14, 0, r0, c0, c0, 5   @ DBGBCR0
+        mov     r0, #0x8000             @ DBGDSCR.MDBGen
+        b       dscr
+forget: mov     r0, #0
+dscr:   mcr     p14, 0, r0, c0, c2, 2
+        isb
+        bx      lr
+
+touch:  push    {r4, r5, lr}
+        here    r4
+        value   "touched by processor", r4
+        set     r4, (counter)
+        mov     r5, #5
+        try     " store", "str r5, [r4]"
+        try     " call", "bl spot"
+        pop     {r4, r5, pc}
+spot:   bx      lr
 
 @ -- off and on again ---------------------------------------------------------------------------------------------------
 off_and_on:
