@@ -238,15 +238,23 @@ class BoardMachine:
         self.board.select(vcpu.number)
         self.words[self._at_irq] = vcpu.waiting
 
+    @property
+    def runs_next(self) -> int:
+        """Number of the processor that runs the next instruction, unless what is due here changes that."""
+        return self._whose_turn(self.icount).number
+
+    def _whose_turn(self, now: int) -> Vcpu:
+        """Where a turn is over, or its processor cannot go on, it is that of the next one that can, if there is one."""
+        vcpu = self.vcpu
+        if now < self.turn_end and vcpu.can_run():
+            return vcpu
+        behind = [*self.vcpus[vcpu.number + 1 :], *self.vcpus[: vcpu.number]]
+        return next((other for other in behind if other.can_run()), vcpu)
+
     def _pass_turn(self, now: int) -> bool:
-        """If a turn is over, or its processor cannot go on, it is that of the next one that can run. False: it goes on,
-        for none other can."""
-        old, words = self.vcpu, self.words
-        if now < self.turn_end and old.can_run():
-            return False
-        behind = [*self.vcpus[old.number + 1 :], *self.vcpus[: old.number]]
-        new = next((vcpu for vcpu in behind if vcpu.can_run()), None)
-        if new is None:
+        """Whether it is the turn of another processor now."""
+        old, new, words = self.vcpu, self._whose_turn(now), self.words
+        if new is old:
             return False
         old.parked_at, old.in_shadow = now, words[self._at_shadow] == now
         self.cpu.end_turn()

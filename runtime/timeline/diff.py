@@ -45,7 +45,7 @@ class Parting:
 
 
 def look_at(machine: Any) -> Look:
-    """The processor of a real machine."""
+    """The processors of a real machine: the next instruction is that of the one that runs it."""
     from runtime.debug.disassemble import disassemble
     from runtime.debug.target import MemoryFault, make_target
 
@@ -53,12 +53,18 @@ def look_at(machine: Any) -> Look:
     if machine.halted:
         code = "the processor is halted"
     else:
-        try:
-            code = f"{target.pc:#x}: {disassemble(target, target.pc)[0][2]}"
-        except MemoryFault:
-            code = f"{target.pc:#x}: no memory"
+        with target.of(machine.runs_next):
+            try:
+                code = f"{target.pc:#x}: {disassemble(target, target.pc)[0][2]}"
+            except MemoryFault:
+                code = f"{target.pc:#x}: no memory"
     named = [register for register in target.registers if register.name != "icount"]
-    return Look(code, {register.name: (target.read_register(register.name), register.bits) for register in named})
+    registers = {}
+    for number in range(machine.processors):
+        with target.of(number):
+            prefix = f"cpu{number}." if machine.processors > 1 else ""
+            registers |= {f"{prefix}{r.name}": (target.read_register(r.name), r.bits) for r in named}
+    return Look(code, registers)
 
 
 def diff(a: Recording, b: Recording, *, tier: str = "auto", watch: Watch | None = None,
