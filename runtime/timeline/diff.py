@@ -59,7 +59,7 @@ def look_at(machine: Any) -> Look:
             except MemoryFault:
                 code = f"{target.pc:#x}: no memory"
     named = [register for register in target.registers if register.name != "icount"]
-    registers = {}
+    registers: dict[str, tuple[int, int]] = {}
     for number in range(machine.processors):
         with target.of(number):
             prefix = f"cpu{number}." if machine.processors > 1 else ""
