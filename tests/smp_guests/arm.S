@@ -117,24 +117,28 @@ wait_turn:
         bne     1b
         pop     {r11, pc}
 
-        .globl work
-work:   push    {r11, lr}
-        add     r11, sp, #4
-        mov     r2, #20
-        b       add_up
-
-@ Longer than a turn, and nobody waits.
-        .globl hurry
-hurry:  push    {r11, lr}
-        add     r11, sp, #4
-        set     r2, 40000
-add_up: set     r0, sums
+        .macro  add_up
+        set     r0, sums
 1:      ldr     r1, [r0, r4, lsl #2]
         add     r1, r1, r2
         str     r1, [r0, r4, lsl #2]
         subs    r2, r2, #1
         bne     1b
         pop     {r11, pc}
+        .endm
+
+        .globl work
+work:   push    {r11, lr}
+        add     r11, sp, #4
+        mov     r2, #20
+        add_up
+
+@ Longer than a turn, and nobody waits.
+        .globl hurry
+hurry:  push    {r11, lr}
+        add     r11, sp, #4
+        set     r2, 40000
+        add_up
 
         .globl nap
 nap:    push    {r11, lr}
