@@ -96,6 +96,6 @@ def test_kernels(arch: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     for number in (1, 2, 3):
         assert re.search(rf"^[* ] {number} +Thread {number} \(CPU#{number - 1} \[\w+\]\) .* in \w+ \(\)", shown,
                          re.MULTILINE), shown  # fmt: skip
-    assert f"Thread 3 hit Temporary breakpoint 1, 0x" in shown and f"in {begin} ()" in shown, shown
+    assert "Thread 3 hit Temporary breakpoint 1, 0x" in shown and f"in {begin} ()" in shown, shown
     first, at, again, last = map(int, _NUMBER.findall(shown))
     assert (first, last) == (3, 3) and at == again, shown
