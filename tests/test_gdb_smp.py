@@ -205,6 +205,22 @@ def test_a_range_is_of_one_thread(client: Client, names: dict[str, int]) -> None
     assert thread(reply) == hit and not start <= client.pc < start + 64
 
 
+def test_a_range_goes_through_its_own_threads_interrupts(client: Client, names: dict[str, int]) -> None:
+    """A sleep: the processor halts, its timer's handler runs, and the range ends behind the return."""
+    behind = min(address for address in names.values() if address > names["nap"])
+    client.insert(0, names["nap"])
+    for _ in range(4):
+        sleeper = thread(client.ask("c"))
+        assert client.pc == names["nap"]
+        client.remove(0, names["nap"])
+        ticks = names["ticks"] + 4 * (sleeper - 1)
+        before = word(client, ticks)
+        assert thread(client.ask(f"vCont;r{names['nap']:x},{behind:x}:{sleeper};c")) == sleeper
+        assert names["round"] < client.pc < names["wait_turn"] and word(client, ticks) == before + 1
+        client.insert(0, names["nap"])
+    client.remove(0, names["nap"])
+
+
 class LiveMachine:
     """A run in a thread, with gdb's server."""
 

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from linux_guests import WITHOUT_SELF_TESTS, fetched, jitrr, with_words
-from real_gdb import Debugger, installed
+from real_gdb import TIMEOUT, Debugger, installed
 from smp_guest import ARCHITECTURES, PRIVATE, smp_recording
+
+from runtime.recording.recording import Recording
+from runtime.timeline.verify import verify
 
 KERNELS = {"x86_64": "debian-cloud-x86_64", "i386": "debian-i386", "arm": "debian-arm"}
 _NUMBER = re.compile(r"^\$\d+ = (-?\d+)$", re.MULTILINE)
@@ -70,6 +73,26 @@ def test_a_step_over_a_call(gdb: Debugger) -> None:
                     "reverse-stepi", "reverse-finish", "info symbol $pc", "p $_thread", "p $icount")  # fmt: skip
     thread, begin, *threads, end = map(int, _NUMBER.findall(shown))
     assert threads == [thread, thread] and begin - 8 < end < begin and shown.count("round + ") == 2, shown
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_golive(arch: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Out of the recording: steps of both threads, breakpoints, and the branch is as good a recording."""
+    installed(arch)
+    recording, linked = smp_recording(arch, tmp_path_factory.getbasetemp())
+    branch = tmp_path_factory.mktemp("golive") / "branch.jrr"
+    debugger = Debugger(recording.path, arch, MIDDLE, linked)
+    stops = ("p $_thread", "p $icount")
+    shown = debugger.run(
+        f"monitor golive {branch}", "thread 2", "stepi", *stops, "thread 1", "stepi", *stops, "break work",
+        "continue", *stops, "continue", *stops, "reverse-stepi", "delete", "thread 1", "stepi", *stops, "monitor quit",
+    )  # fmt: skip
+    found = list(map(int, _NUMBER.findall(shown)))
+    assert found[0] == 2 and found[2] == found[8] == 1 and found[1::2] == sorted(found[1::2]), shown
+    assert "runs live: there is no going back" in shown, shown
+    assert debugger.server.wait(TIMEOUT) == 0
+    made = Recording(branch)
+    assert made.icount == found[9] and verify(made).good
 
 
 @pytest.mark.slow
