@@ -32,7 +32,7 @@ def build(arch: str, folder: Path) -> tuple[Path, Path]:
     part, linked, image = (folder / f"smp-{arch}.{kind}" for kind in ("o", "linked", "elf"))
     if arch == "arm":
         assembler = ["-march=armv7-a"]
-        linker = ["-T", str(_ARM_LAYOUT)]
+        linker = ["--no-warn-rwx-segments", "-T", str(_ARM_LAYOUT)]
         source = "arm.S"
     else:
         long = arch == "x86_64"

@@ -66,6 +66,20 @@ def test_commands_look_at_the_chosen_one(monitor: Monitor) -> None:
         assert monitor.execute(command) == "Error: there is no CPU 2, only 0 to 1\n"
 
 
+def test_info_lapic(monitor: Monitor) -> None:
+    if monitor.target.arch == "arm":
+        assert monitor.execute("info lapic") == "Error: this machine has no local APIC\n"
+        return
+    for number in (0, 1):
+        text = monitor.perform(f"info lapic {number}")
+        assert text.startswith(f"dumping local APIC state for CPU {number}, at 0xfee00000\n")
+        for line in ("LVTT    0x00000040 one-shot (vec 64)", "SPIV    0x000001ff APIC enabled, spurious vec 255"):
+            assert line + "\n" in text, text
+    assert "ICR     0x00004608" in monitor.perform("info lapic 0")  # it has started the other one
+    monitor.perform("replay_seek 0")
+    assert "LVTT    0x00010000 masked one-shot (vec 0)" in monitor.perform("info lapic 1")
+
+
 def test_a_motion_chooses_who_it_was_about(guest: tuple[Monitor, dict[str, int]], monitor: Monitor) -> None:
     names, turn = guest[1], monitor.target.machine.turn
     monitor.perform(f"cpu {1 - turn}")

@@ -128,6 +128,41 @@ def _x87(target: Target) -> list[str]:
     return [control, *_rows(stack, 2), *_rows(vectors, 2)]
 
 
+_LVT = {"LVTT": 0x320, "LVTTHMR": 0x330, "LVTPC": 0x340, "LVT0": 0x350, "LVT1": 0x360, "LVTERR": 0x370}
+_DELIVERY = ("Fixed", "LowPri", "SMI", "3", "NMI", "INIT", "SIPI", "ExtINT")
+_TIMER = ("one-shot", "periodic", "tsc-deadline", "3")
+
+
+@command("info lapic [NUMBER]", "the local APIC of the processor, or of the one with a number (x86)")
+def info_lapic(monitor: Monitor, text: str = "") -> str:
+    machine, number = monitor.target.machine, numbered(monitor, text) if text else monitor.target.processor
+    if monitor.target.arch == "arm":
+        raise MonitorError("this machine has no local APIC")
+    apic = machine.board.apics[number]
+
+    def read(offset: int) -> int:
+        return int(apic.read(offset, 4) & 0xFFFFFFFF)
+
+    lines = [f"dumping local APIC state for CPU {number}, at {apic.base & -4096:#x}"]
+    if not apic.base >> 11 & 1:
+        return lines[0] + ", which is switched off\n"
+    for name, offset in _LVT.items():
+        value = read(offset)
+        shown = "masked " if value >> 16 & 1 else ""
+        shown += _TIMER[value >> 17 & 3] if name == "LVTT" else _DELIVERY[value >> 8 & 7]
+        lines.append(f"{name:<8}0x{value:08x} {shown} (vec {value & 0xFF})")
+    lines.append(f"Timer   DCR={read(0x3E0):#x} initial_count = {read(0x380)} current_count = {read(0x390)}")
+    enabled = "enabled" if read(0xF0) >> 8 & 1 else "disabled"
+    lines.append(f"SPIV    0x{read(0xF0):08x} APIC {enabled}, spurious vec {read(0xF0) & 0xFF}")
+    lines.append(f"ICR     0x{read(0x300):08x} ICR2 0x{read(0x310):08x} ESR 0x{read(0x280):08x}")
+    for name, offset in {"ISR": 0x100, "IRR": 0x200}.items():
+        bits = sum(read(offset + 16 * word) << 32 * word for word in range(8))
+        waiting = " ".join(str(vector) for vector in range(256) if bits >> vector & 1)
+        lines.append(f"{name:<8}{waiting or '(none)'}")
+    lines.append(f"TPR     0x{read(0x80):02x} PPR 0x{read(0xA0):02x} LDR 0x{read(0xD0):08x} DFR 0x{read(0xE0):08x}")
+    return "".join(line + "\n" for line in lines)
+
+
 # -- ARM ---------------------------------------------------------------------------------------------------------------
 def _arm(target: Target) -> list[str]:
     read = target.read_register
