@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runtime.machine import BoardMachine
 
 #: Instructions of a turn while another processor can run.
-TURN = 100_000
+TURN = 200_000
 #: The bit of ``wakes_on`` that stands for an interrupt that cannot be masked; the others are those of field ``irq``.
 NMI = 1
 NEVER = (1 << 64) - 1

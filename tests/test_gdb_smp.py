@@ -13,6 +13,7 @@ from smp_guest import ARCHITECTURES, LENGTH, PRIVATE, build, places, smp_config,
 
 from runtime.debug.gdb.live import LiveDebugger
 from runtime.debug.gdb.server import Server
+from runtime.processors import TURN
 from runtime.timeline.record import Limits, Outcome, Outside, run
 
 MIDDLE = 1_500_000
@@ -124,7 +125,7 @@ def test_steps_of_one_thread_there_and_back(client: Client) -> None:
             way.append((client.icount, client.pc))
         for _, pc in reversed(way[:-1]):
             assert thread(client.ask("bs")) == number and client.pc == pc
-        assert client.icount < way[0][0] + 150_000
+        assert client.icount < way[0][0] + 2 * TURN
 
 
 def both_hurry(client: Client, names: dict[str, int]) -> int:
@@ -148,7 +149,7 @@ def test_a_step_ends_where_another_one_hits_a_breakpoint(client: Client, names: 
     assert "swbreak" in reply and thread(reply) == turn and (client.icount, client.pc) == (hit, there)
     client.remove(0, there)
     reply = client.ask(f"vCont;s:{other};c")
-    assert thread(reply) == other and hit + 100 < client.icount <= start + 100_001
+    assert thread(reply) == other and hit + 100 < client.icount <= start + TURN + 1
     behind = client.icount
     client.insert(0, there)
     assert thread(client.ask("bs")) == other and client.icount == behind - 1

@@ -18,6 +18,7 @@ from gdb_client import Client, Served, served_replay
 from smp_guest import ARCHITECTURES, PRIVATE, places, smp_recording
 
 from runtime.debug.target import Target, make_target
+from runtime.processors import TURN
 from runtime.timeline.travel import Point, Travel
 
 COMMANDS, STEPS = 400, 700
@@ -240,9 +241,9 @@ def windows(travel: Travel) -> list[int]:
     found = [travel.icount - STEPS // 2]
     turns: list[tuple[int, int]] = []
     travel.machine.turns = turns
-    travel.replay.advance(travel.icount + 700_000)
+    travel.replay.advance(travel.icount + 1_400_000)
     travel.machine.turns = None
-    long = next(after for (at, _), (after, _) in pairwise(turns) if after - at == 100_000)
+    long = next(after for (at, _), (after, _) in pairwise(turns) if after - at == TURN)
     return [*found, long - STEPS // 2]
 
 

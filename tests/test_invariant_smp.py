@@ -13,7 +13,7 @@ from real_machine import Walk, random_thresholds, wander
 from smp_guest import ARCHITECTURES, LENGTH, build, smp_config, smp_recording
 
 from runtime.borders.script import Script, parse_script
-from runtime.processors import IDLE
+from runtime.processors import IDLE, TURN
 from runtime.recording.recording import Recording
 from runtime.timeline.branch import branch
 from runtime.timeline.diff import look_at
@@ -73,7 +73,7 @@ def test_both_have_turns_of_every_kind(turns: list[tuple[int, int]]) -> None:
     """Ended by waiting, by their length, by sleep; both slept at times."""
     assert {number for _, number in turns} == {0, 1, IDLE}
     lengths = [end - begin for (begin, number), (end, _) in pairwise(turns) if number != IDLE]
-    assert min(lengths) < 1000 and max(lengths) == 100_000
+    assert min(lengths) < 1000 and max(lengths) == TURN
 
 
 def test_stops_do_not_end_turns(recording: Recording, turns: list[tuple[int, int]]) -> None:
@@ -124,7 +124,7 @@ def test_who_runs_next_is_known(recording: Recording, turns: list[tuple[int, int
     """Before the turn begins, of those that begin at the end of one; and the processor's instruction is shown."""
     replay = Replay(recording)
     machine = cast(Any, replay.machine)
-    full = [(b, n) for (a, _), (b, n) in pairwise(turns) if b - a == 100_000 and n != IDLE]
+    full = [(b, n) for (a, _), (b, n) in pairwise(turns) if b - a == TURN and n != IDLE]
     for begin, number in full[:5]:
         replay.seek(begin)
         assert machine.runs_next == number != machine.turn

@@ -137,7 +137,7 @@ work:   push    {r11, lr}
         .globl hurry
 hurry:  push    {r11, lr}
         add     r11, sp, #4
-        set     r2, 40000
+        set     r2, 60000
         add_up
 
         .globl nap

@@ -156,7 +156,7 @@ work:
     .globl hurry
 hurry:
     frame
-    mov ecx, 60000
+    mov ecx, 150000
 1:  add [sums + 4 * esi], ecx
     loop 1b
     unframe
