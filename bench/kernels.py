@@ -19,7 +19,11 @@ from verdict import FAIL, PASS, Job, Missing, Result, console
 
 from runtime.guests import GuestError, cpio, debian, fetch
 
-KERNELS = ("debian-i386", "debian-i386-pae", "debian-x86_64", "debian-cloud-x86_64", "debian-arm", "debian-arm-lpae")
+#: Each with how many processors.
+KERNELS = (
+    ("debian-i386", 1), ("debian-i386-pae", 1), ("debian-x86_64", 1), ("debian-cloud-x86_64", 1), ("debian-arm", 1),
+    ("debian-arm-lpae", 1), ("debian-i386-pae", 2), ("debian-x86_64", 4),
+)  # fmt: skip
 BEGIN, END = "messages of the kernel:", "end of messages"
 #: Every line that the script prints is the same wherever it runs.
 SCRIPT = f"""{debian.INIT.partition("if [")[0]}
@@ -45,6 +49,14 @@ head -c 1000000 /dev/urandom | wc -c
 echo '{BEGIN}'; dmesg; echo '{END}'
 poweroff -f
 """
+#: Before the messages on several processors: work on each of them, on all at once, and one is taken away for a while.
+SEVERAL = """
+nproc
+for n in $(seq 0 $(($(nproc) - 1))); do taskset $((1 << n)) sh -c 'seq 3000 | md5sum'; done
+for n in $(seq $((2 * $(nproc)))); do (seq 20000 | sort -r | sha1sum) & done; wait
+for n in 0 1; do echo $n >/sys/devices/system/cpu/cpu1/online; cat /sys/devices/system/cpu/online; done
+grep -c "^core id" /proc/cpuinfo
+"""
 #: What makes QEMU's PC one of the same parts as ours, each of which its kernel speaks of: no HPET, an ISA VGA, no
 #: sleep states but soft-off, and a processor with our processor's features and no sign of a hypervisor.
 _PC = (
@@ -55,15 +67,19 @@ SAME_PARTS = {"x86_64": _PC.split(), "i386": _PC.split(), "arm": []}
 #: What machine, firmware and processor are called, in messages with numbers replaced by #.
 NAMES = re.compile(r"(?<=^DMI: ).*(?=, BIOS)|(?<=, BIOS ).*|(?<=\(v# ).*(?=\))|(?<=^smpboot: CPU#: ).*(?= \(family)")
 #: Messages, numbers and names replaced, that QEMU's machine has not, and why.
-DIFFERENT = ((r"^TSC deadline timer available", "QEMU's processor has no TSC deadlines unless it is the host's (KVM)"),)
+DIFFERENT = (
+    (r"^TSC deadline timer available", "QEMU's processor has no TSC deadlines unless it is the host's (KVM)"),
+    (r"^clocksource: (tsc|acpi_pm|Switched to clocksource tsc)|^sched_clock: Marking stable",
+     "Several processors have the host's time on QEMU, and if the host is busy its kernel does not trust the clocks"),
+)  # fmt: skip
 
 
 def jobs(work: Path) -> list[Job]:
     """One for each kernel."""
-    return [partial(_run, name, work) for name in KERNELS]
+    return [partial(_run, name, processors, work) for name, processors in KERNELS]
 
 
-def _run(name: str, work: Path) -> list[Result]:
+def _run(name: str, processors: int, work: Path) -> list[Result]:
     try:
         guest = fetch(name)
     except GuestError as error:
@@ -71,16 +87,20 @@ def _run(name: str, work: Path) -> list[Result]:
     command = qemu(guest.record_args[1])
     if not shutil.which(command[0]):
         raise Missing(f"{command[0]} (Debian's qemu-system packages)")
-    image = work / f"{name}.initrd"
+    several = processors > 1
+    label, tag = name + (f", {processors} processors" if several else ""), f"{name}-{processors}"
+    image = work / f"{tag}.initrd"
     first = guest.initrd.read_bytes()
-    image.write_bytes(first + bytes(-len(first) % 4) + cpio.archive([cpio.program("init", SCRIPT.encode())]))
-    command[command.index("stdio")] = f"file:{work / f'{name}-qemu' / 'console'}"
-    command += SAME_PARTS[guest.record_args[1]]
-    command += ["-icount", "shift=5,sleep=off"]  # guest time, however busy this machine is
+    script = SCRIPT.replace(f"echo '{BEGIN}'", SEVERAL + f"echo '{BEGIN}'") if several else SCRIPT
+    image.write_bytes(first + bytes(-len(first) % 4) + cpio.archive([cpio.program("init", script.encode())]))
+    command[command.index("stdio")] = f"file:{work / f'{tag}-qemu' / 'console'}"
+    command += [*SAME_PARTS[guest.record_args[1]], "-smp", f"{processors},cores={processors}"]
+    if not several:
+        command += ["-icount", "shift=5,sleep=off"]  # guest time, however busy this machine is
     command += ["-kernel", str(guest.kernel), "-initrd", str(image), "-append", guest.append]
-    there = verdict.printed(command, work / f"{name}-qemu")
-    here = console([*guest.record_args, "--initrd", image], work / name)
-    return [script_result(name, here, there), messages_result(name, here, there)]
+    there = verdict.printed(command, work / f"{tag}-qemu")
+    here = console([*guest.record_args, "--smp", processors, "--initrd", image], work / tag)
+    return [script_result(label, here, there), messages_result(label, here, there)]
 
 
 def script_result(name: str, here: str, there: str) -> Result:

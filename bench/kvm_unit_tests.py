@@ -8,12 +8,13 @@ from pathlib import Path
 
 from verdict import FAIL, PASS, SKIPPED, Job, Missing, Result, console
 
-#: On a PC a program is a file, and is told by an initial file what it runs on.
-PROGRAMS = {
+#: On a PC a program is a file, and is told by an initial file what it runs on. A number goes with one that gets that
+#: many processors. ``ioapic`` gets three: with four it also wants logical destinations as only x2APIC mode has them.
+PROGRAMS: dict[str, tuple[str | tuple[str, int], ...]] = {
     "i386": ("realmode", "taskswitch", "taskswitch2", "eventinj", "emulator", "smap", "umip", "cmpxchg8b", "setjmp",
-             "sieve", "tsc", "tsc_adjust"),
+             "sieve", "tsc", "tsc_adjust", ("smptest", 3)),
     "x86_64": ("eventinj", "emulator", "idt_test", "memory", "smap", "umip", "access_test", "apic", "ioapic", "setjmp",
-               "sieve", "tsc", "debug"),
+               "sieve", "tsc", "debug", ("smptest", 2), ("smptest", 3), ("apic", 2), ("ioapic", 3)),
 }  # fmt: skip
 #: On ARM it does one of several things: its file, its arguments, and how many processors it gets.
 ARM_PROGRAMS = (
@@ -26,7 +27,7 @@ ARM_PROGRAMS = (
 ARM_ENVIRONMENT = "ERRATA_6c7a5dce22b3=y\n"
 #: Programs that print no summary: what they print when all is well.
 FINISHED = {"taskswitch": "post fault", "sieve": "virtual:5761455", "realmode": "PASS: nopl"}
-ENVIRONMENT = "NR_CPUS=1\nMEMSIZE=128\nTEST_DEVICE=1\n"
+ENVIRONMENT = "NR_CPUS={}\nMEMSIZE=128\nTEST_DEVICE=1\n"
 #: Without the test device ``apic`` makes no hypercalls, which are KVM's and an invalid opcode elsewhere.
 OWN_ENVIRONMENT = {"apic": ENVIRONMENT.replace("TEST_DEVICE=1", "TEST_DEVICE=0")}
 #: Why a program does not pass, where that is known.
@@ -37,25 +38,32 @@ EXPLAINED = {
 
 def jobs(arch: str, source: Path, work: Path) -> list[Job]:
     """One for each program. ``source``: a checkout of the suite, built for ``arch``."""
-    files = [file for file, *_ in ARM_PROGRAMS] if arch == "arm" else PROGRAMS[arch]
+    on_pc = [each if isinstance(each, tuple) else (each, 1) for each in PROGRAMS.get(arch, ())]
+    files = [file for file, *_ in (ARM_PROGRAMS if arch == "arm" else on_pc)]
     images = {file: source / ("arm" if arch == "arm" else "x86") / f"{file}.flat" for file in files}
     missing = [image.name for image in images.values() if not image.exists()]
     if missing:
         raise Missing(f"kvm-unit-tests, configured and built for {arch} (not there: {missing[0]})")
     if arch == "arm":
         return [partial(_run_arm, images[file], arguments, count, work) for file, arguments, count in ARM_PROGRAMS]
-    return [partial(_run, arch, file, image, work) for file, image in images.items()]
+    return [partial(_run, arch, images[file], count, work) for file, count in on_pc]
 
 
-def _run(arch: str, program: str, image: Path, work: Path) -> list[Result]:
-    environment = work / f"environment-{arch}-{program}"
-    environment.write_text(OWN_ENVIRONMENT.get(program, ENVIRONMENT))
-    options = ["--arch", arch, "--machine", "pc-test", "-m", "128M", "--initrd", environment, "--append", image.name]
-    return [judged(arch, program, console([*options, "--kernel", image], work / f"kvm-{arch}-{program}"))]
+def _run(arch: str, image: Path, processors: int, work: Path) -> list[Result]:
+    program = image.stem + _on_several(processors)
+    folder = work / f"kvm-{arch}-{program.replace(' ', '-')}"
+    environment = folder.with_suffix(".environment")
+    environment.write_text(OWN_ENVIRONMENT.get(image.stem, ENVIRONMENT).format(processors))
+    options = ["--arch", arch, "--machine", "pc-test", "-m", "128M", "--smp", processors, "--initrd", environment]
+    return [judged(arch, program, console([*options, "--append", image.name, "--kernel", image], folder))]
+
+
+def _on_several(processors: int) -> str:
+    return f", {processors} processors" if processors > 1 else ""
 
 
 def _run_arm(image: Path, arguments: str, processors: int, work: Path) -> list[Result]:
-    program = f"{image.stem} {arguments}".strip() + (f", {processors} processors" if processors > 1 else "")
+    program = f"{image.stem} {arguments}".strip() + _on_several(processors)
     folder = work / f"kvm-arm-{program.replace(' ', '-')}"
     environment = folder.with_suffix(".environment")
     environment.write_text(ARM_ENVIRONMENT)
