@@ -29,7 +29,8 @@ def command(recording: Path, as_json: bool) -> None:
     mb = {name: f"{info[name] / 1e6:.1f} MB" for name in ("bytes", "bytes_checkpoints", "bytes_images", "bytes_shelf")}
     rows = {
         "recording": f"{info['path']}, format {info['format']}, made {info['created']}",
-        "machine": f"{info['arch']}, {info['machine']}, {info['memory'] >> 20} MiB, icount shift {info['shift']}",
+        "machine": f"{info['arch']}, {info['machine']}, {_several(info['smp'])}{info['memory'] >> 20} MiB, "
+                   f"icount shift {info['shift']}",
         "command line": info["append"] or "(none)",
         "length": f"{info['icount']:,} instructions",
         "begins": _begins(info),
@@ -48,3 +49,7 @@ def _begins(info: dict[str, Any]) -> str:
     if (parent := info["parent"]) is not None:
         return f"as a branch of {parent['path']}, which it left at instruction {parent['icount']:,}"
     return f"at instruction {info['begin']:,}" + ", as a piece of a longer one" * (info["begin"] > 0)
+
+
+def _several(processors: int) -> str:
+    return f"{processors} processors, " * (processors > 1)

@@ -196,8 +196,8 @@ class Recording:
         return {
             "path": str(self.given), "format": self.manifest["format"], "icount": self.icount,
             "arch": machine["arch"], "machine": machine["machine"], "memory": machine["memory"],
-            "shift": machine["shift"], "append": machine["append"], "events": len(self.log.events),
-            "digests": len(self.log.digests), "checkpoints": len(self.checkpoints.icounts), "bytes": size["total"],
+            "smp": machine["smp"], "shift": machine["shift"], "append": machine["append"],
+            "events": len(self.log.events), "digests": len(self.log.digests), "checkpoints": len(self.checkpoints.icounts), "bytes": size["total"],
             "bytes_log": size["log"], "bytes_checkpoints": size["checkpoints"], "bytes_images": size["images"],
             "bytes_shelf": size["shelf"],
             "clean_close": self.clean_close, "reason": self.reason, "message": self.message,
