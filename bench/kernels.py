@@ -22,7 +22,7 @@ from runtime.guests import GuestError, cpio, debian, fetch
 #: Each with how many processors.
 KERNELS = (
     ("debian-i386", 1), ("debian-i386-pae", 1), ("debian-x86_64", 1), ("debian-cloud-x86_64", 1), ("debian-arm", 1),
-    ("debian-arm-lpae", 1), ("debian-i386-pae", 2), ("debian-x86_64", 4),
+    ("debian-arm-lpae", 1), ("debian-i386-pae", 2), ("debian-x86_64", 4), ("debian-arm", 4), ("debian-arm-lpae", 2),
 )  # fmt: skip
 BEGIN, END = "messages of the kernel:", "end of messages"
 #: Every line that the script prints is the same wherever it runs.
