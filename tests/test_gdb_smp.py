@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gdb_client import LOOPBACK, PATIENCE, Client, Served, free_port, served_replay
+from real_machine import ANSWER, demo_config
 from smp_guest import ARCHITECTURES, LENGTH, PRIVATE, build, places, smp_config, smp_recording
 
+from runtime.borders.script import Script, parse_script
+from runtime.config import MachineConfig
 from runtime.debug.gdb.live import LiveDebugger
 from runtime.debug.gdb.server import Server
 from runtime.processors import TURN
-from runtime.timeline.record import Limits, Outcome, Outside, run
+from runtime.recording.recording import Recording
+from runtime.timeline.record import Limits, Outcome, Outside, Pace, record, run
 
 MIDDLE = 1_500_000
 
@@ -225,14 +230,13 @@ def test_a_range_goes_through_its_own_threads_interrupts(client: Client, names: 
 class LiveMachine:
     """A run in a thread, with gdb's server."""
 
-    def __init__(self, arch: str, image: Path):
+    def __init__(self, config: MachineConfig, limits: Limits | None = None):
         self.port, self.waiting = free_port(), threading.Event()
         debugger = LiveDebugger(Server((LOOPBACK, self.port)), lambda arch: self.waiting.set())
-        outside, config = Outside(debugger=debugger), smp_config(arch, image)
+        outside = Outside(debugger=debugger)
         self.outcome: list[Outcome] = []
-        self.thread = threading.Thread(
-            target=lambda: self.outcome.append(run(config, outside, Limits(max_icount=LENGTH))), daemon=True
-        )
+        work = lambda: self.outcome.append(run(config, outside, limits))  # noqa: E731
+        self.thread = threading.Thread(target=work, daemon=True)
         self.thread.start()
         assert self.waiting.wait(PATIENCE)
 
@@ -240,7 +244,7 @@ class LiveMachine:
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_a_live_machine(arch: str, tmp_path: Path) -> None:
     image, linked = build(arch, tmp_path)
-    names, machine = places(linked, arch), LiveMachine(arch, image)
+    names, machine = places(linked, arch), LiveMachine(smp_config(arch, image), Limits(max_icount=LENGTH))
     client = Client(machine.port, arch, []).learn()
     assert client.ask("qfThreadInfo") == "m01,02" and state(client, 2) == "CPU#1 [off]"
     assert thread(client.ask("vCont;s:2;c")) == 2 and client.icount > 20
@@ -260,3 +264,35 @@ def test_a_live_machine(arch: str, tmp_path: Path) -> None:
     assert client.ask("c") == "W00"
     machine.thread.join(PATIENCE)
     assert machine.outcome[0].reason == "max-icount"
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_processor_that_nobody_starts(arch: str, tmp_path: Path) -> None:
+    """A guest for one has the other one off: its steps go to either end of the recording, and say why."""
+    config = replace(demo_config(arch=arch), smp=2)
+    record(tmp_path / "run.jrr", config, Outside(script=Script(parse_script(ANSWER))), pace=Pace(checkpoint=0.2))
+    recording = Recording(tmp_path / "run.jrr")
+    with served_replay(recording) as served:
+        client = served.client()
+        client.seek(recording.icount // 2)
+        assert client.ask("vCont;s:2;c").startswith("T05replaylog:end;") and client.icount == recording.icount
+        assert "CPU 1 runs no instruction until the end" in client.shown
+        assert client.ask("Hc2") == "OK" and client.ask("bs").startswith("T05replaylog:begin;") and client.icount == 0
+        assert "CPU 1 has run no instruction since the beginning" in client.shown
+        assert client.ask("Hc0") == "OK" and thread(client.ask("s")) == 1 and client.icount == 1
+        client.close()
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_a_live_one_is_waited_for_until_somebody_asks(arch: str) -> None:
+    """The demo guest halts at its question; nobody answers."""
+    machine = LiveMachine(replace(demo_config(arch=arch), smp=2))
+    client = Client(machine.port, arch, []).learn()
+    client.send("vCont;s:2;c")
+    client.stream.sendall(b"\x03")
+    reply = client.receive()
+    assert reply.startswith("T02") and thread(reply) == 1 and state(client, 2) == "CPU#1 [off]"
+    assert thread(client.ask("vCont;s:1;c")) == 1
+    assert client.ask("vKill;1") == "OK"
+    machine.thread.join(PATIENCE)
+    assert machine.outcome[0].reason == "left"
