@@ -8,7 +8,6 @@ timers, interrupts) happens after a run that ended there, so that the state at N
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,22 +20,19 @@ from jitrr.engine.constants import CALL_ARCH, CALL_MMIO_READ, CALL_MMIO_WRITE
 from jitrr.engine.engine import Engine, MissingInstruction
 from jitrr.engine.exits import Exit
 from jitrr.engine.tier import Tier
+from runtime import processor_state
 from runtime.bus import Bus
 from runtime.clock import VirtualClock
 from runtime.config import ConfigError, MachineConfig
 from runtime.device import State
 from runtime.machine_api import Stop, StopReason
-from runtime.processors import IDLE, NEVER, SAVED, TURN, Status, Vcpu
+from runtime.processors import IDLE, NEVER, TURN, Status, Vcpu
 
 #: Instructions between two looks at the outside, at most; and the wall time to aim at.
 SLICE = 4_000_000
 POLL_SECONDS = 0.01
 #: Executions of a block before the disk cache is asked for it, and before it is compiled.
 CACHED_AFTER, COMPILE_AFTER = 1_000, 8_000
-
-#: The state of several processors: version, how many, whose turn it is, whether a reset is asked for, and how many
-#: instructions are left of the turn; then each one's.
-_SEVERAL = struct.Struct("<4BQ")
 
 _PC = ("runtime.machines.pc_machine", "PcMachine")
 #: Module and class of the machine for each architecture and board; only the one that is wanted is imported.
@@ -126,7 +122,7 @@ class BoardMachine:
         self._calling = False
         self._budget_end = 0
         self._ending: Stop | None = None
-        self._reset_wanted = False
+        self.reset_wanted = False
         #: Whether breakpoints and watchpoints (``engine.breakpoints``) end a run.
         self.stopping = False
         #: The icount at which the processor halted, while it is and it is known.
@@ -203,7 +199,7 @@ class BoardMachine:
         for number, cpu in enumerate(self.cpus):
             self.engine.select(number)
             cpu.reset()
-        self._give_turn(self.vcpus[0])
+        self.give_turn(self.vcpus[0])
         self.turn_end = self.icount + TURN
         self.load_guest()
         self.engine.flush_code()
@@ -232,7 +228,8 @@ class BoardMachine:
             self.engine.select(self.turn)
             self.board.select(self.turn)
 
-    def _give_turn(self, vcpu: Vcpu) -> None:
+    def give_turn(self, vcpu: Vcpu) -> None:
+        """This processor runs from now on."""
         self.vcpu, self.cpu = vcpu, self.cpus[vcpu.number]
         self.engine.select(vcpu.number)
         self.board.select(vcpu.number)
@@ -253,16 +250,16 @@ class BoardMachine:
 
     def _pass_turn(self, now: int) -> bool:
         """Whether it is the turn of another processor now."""
-        old, new, words = self.vcpu, self._whose_turn(now), self.words
+        old, new = self.vcpu, self._whose_turn(now)
         if new is old:
             return False
-        old.parked_at, old.in_shadow = now, words[self._at_shadow] == now
+        old.parked_at, old.in_shadow = now, self.held_off(now)
         self.cpu.end_turn()
-        self._give_turn(new)
+        self.give_turn(new)
         if self.stopping:
             self.engine.breakpoints.pass_none()  # the one that was passed is another processor's
         self.turn_end = now + TURN
-        words[self._at_shadow] = now if new.in_shadow else NEVER
+        self.hold_off(now, new.in_shadow)
         if new.status == Status.STARTING:
             new.status = Status.RUNNING
             self.start_processor(*new.start_arguments)
@@ -303,7 +300,7 @@ class BoardMachine:
             self.words[self._at_leave] |= 3
 
     def request_reset(self) -> None:
-        self._reset_wanted = True
+        self.reset_wanted = True
         self.words[self._at_leave] |= 3
 
     def request_power_off(self) -> None:
@@ -344,8 +341,8 @@ class BoardMachine:
             border.deliver_due(now)
             clock.run_due()
             self._serviced = now
-            if self._reset_wanted:
-                self._reset_wanted = False
+            if self.reset_wanted:
+                self.reset_wanted = False
                 self.switch_on()
                 self.engine.all_pages_written()
             if self.processors > 1 and self._pass_turn(now) and self.turn == self.stop_at_turn:
@@ -417,9 +414,17 @@ class BoardMachine:
         self.engine.breakpoints.enable(on)
         self.engine.breakpoints.take_hits()
 
+    def held_off(self, now: int) -> bool:
+        """Whether the last instruction holds interrupts off for this one (STI, MOV SS)."""
+        return self.words[self._at_shadow] == now
+
+    def hold_off(self, now: int, on: bool) -> None:
+        """Set that."""
+        self.words[self._at_shadow] = now if on else NEVER
+
     def in_shadow(self, now: int) -> bool:
         """Interrupts are held off for one instruction (or what goes before them)."""
-        return self.words[self._at_shadow] == now
+        return self.held_off(now)
 
     def _idle(self, now: int, icount: int) -> None:
         """Halted: icount goes on to what comes next."""
@@ -437,53 +442,17 @@ class BoardMachine:
 
     # -- state --------------------------------------------------------------------------------------------------------
     def cpu_state(self) -> bytes:
-        shadow = self.words[self._at_shadow] == self.icount
-        vcpu, version = self.vcpu, self.cpu.state_version
-        if self.processors == 1:
-            halted = vcpu.status == Status.HALTED
-            return bytes([version, halted, vcpu.nmi_waits, self._reset_wanted, shadow]) + self.cpu.state_bytes()
-        vcpu.in_shadow = shadow
-        left = max(self.turn_end - self.icount, 0)
-        parts = [_SEVERAL.pack(version, self.processors, self.turn, self._reset_wanted, left)]
-        for each, cpu in zip(self.vcpus, self.cpus, strict=True):
-            with self.looking_at(each.number):
-                parts += [each.save(), cpu.state_bytes()]
-        return b"".join(parts)
+        return processor_state.save(self)
 
     def restore_cpu(self, state: bytes, icount: int) -> None:
-        version = state[0] if state[0] > 1 else 1  # the first one had no number, but a flag there
-        if version != self.cpu.state_version:
-            raise ValueError(f"version {version} of the processor's state, not {self.cpu.state_version}")
+        processor_state.check(self, state)
         self._ending = None
         self._boundary, self.halted_at = True, None
         self.engine.breakpoints.forget_hits()
-        self.words[self._at_leave] = 0
+        self.words[self._at_leave] = self.words[self._at_yielded] = 0
         self._set_icount(icount)
-        if self.processors == 1:
-            self._restore_one(state, icount)
-        else:
-            self._restore_several(state, icount)
+        processor_state.restore(self, state, icount)
         self._serviced = -1
-
-    def _restore_one(self, state: bytes, icount: int) -> None:
-        halted, self.vcpu.nmi_waits, self._reset_wanted = (bool(b) for b in state[1:4])
-        self.vcpu.status = Status.HALTED if halted else Status.RUNNING
-        self.words[self._at_shadow] = icount if state[4] else NEVER
-        self.cpu.restore_bytes(state[5:])
-
-    def _restore_several(self, state: bytes, icount: int) -> None:
-        _, count, turn, reset_wanted, left = _SEVERAL.unpack_from(state)
-        size, rest = divmod(len(state) - _SEVERAL.size, count)
-        if count != self.processors or rest:
-            raise ValueError(f"a state of {count} processors, not {self.processors}")
-        for vcpu, cpu in zip(self.vcpus, self.cpus, strict=True):
-            at = _SEVERAL.size + vcpu.number * size
-            with self.looking_at(vcpu.number):
-                vcpu.restore(state[at : at + SAVED])
-                cpu.restore_bytes(state[at + SAVED : at + size])
-        self._give_turn(self.vcpus[turn])
-        self._reset_wanted, self.turn_end = bool(reset_wanted), icount + left
-        self.words[self._at_shadow] = icount if self.vcpu.in_shadow else NEVER
 
     def device_state(self) -> State:
         return {"clock": self.clock.save(), **self.board.save()}
