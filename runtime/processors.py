@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runtime.machine import BoardMachine
 
-#: Instructions of a turn while another processor can run.
+#: Instructions of a turn while another processor can run. Recordings depend on it: whoever changes it raises the
+#: ``state_version`` of every processor.
 TURN = 200_000
 #: The bit of ``wakes_on`` that stands for an interrupt that cannot be masked; the others are those of field ``irq``.
 NMI = 1
