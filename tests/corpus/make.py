@@ -30,7 +30,7 @@ GUESTS = ("demo", "smp")
 
 
 def place(arch: str, guest: str = "demo") -> Path:
-    """Where a recording is: named after guest, architecture, and versions of the format and of the processor's state."""
+    """Where a recording is: named after guest, architecture, and versions of format and processor's state."""
     return HERE / f"{guest}-{arch}-format{FORMAT}-state{processor(arch).state_version}.jrrz"
 
 
