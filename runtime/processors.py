@@ -44,6 +44,8 @@ class Vcpu:
 
     def __init__(self, machine: BoardMachine, number: int):
         self._machine, self.number = machine, number
+        #: Interrupt lines that are up, as the bits of field ``irq`` (Frontend.pending).
+        self.waiting = 0
         self.reset()
 
     def reset(self) -> None:
@@ -55,8 +57,6 @@ class Vcpu:
         #: While another one has its turn: which interrupts would wake it, at which icount its own turn ended, and
         #: whether interrupts were held off there.
         self.wakes_on, self.parked_at, self.in_shadow = 0, 0, False
-        #: Interrupt lines that are up, as the bits of field ``irq`` (Frontend.pending).
-        self.waiting = getattr(self, "waiting", 0)
 
     def can_run(self) -> bool:
         """Whether a turn would not be for nothing; of one that has not got it."""

@@ -75,6 +75,14 @@ def test_a_step_over_a_call(gdb: Debugger) -> None:
     assert threads == [thread, thread] and begin - 8 < end < begin and shown.count("round + ") == 2, shown
 
 
+def test_the_monitor_looks_at_a_processor_of_its_own(gdb: Debugger) -> None:
+    """Whosever turn it is, or the one it was told; whatever gdb has looked at, and gdb's thread stays the same."""
+    shown = gdb.run("tbreak work", "continue", "p $_thread", "thread apply all bt 1", "monitor info cpus",
+                    "monitor cpu 0", "thread 2", "monitor info cpus", "p $_thread")  # fmt: skip
+    turn, *_, thread = map(int, _NUMBER.findall(shown))
+    assert re.findall(r"^\* CPU #(\d):", shown, re.MULTILINE) == [str(turn - 1), "0"] and thread == 2, shown
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_golive(arch: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Out of the recording: steps of both threads, breakpoints, and the branch is as good a recording."""

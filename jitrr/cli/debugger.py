@@ -52,6 +52,7 @@ def debug_replay(path: Path, gdb: str, seek: str, tier: str, monitors: tuple[str
     from runtime.debug.gdb.company import ReplayMonitors
     from runtime.debug.monitor.monitor import Monitor
     from runtime.debug.subject import ReplaySubject
+    from runtime.debug.target import make_target
     from runtime.recording.recording import Recording
     from runtime.timeline.places import resolve
     from runtime.timeline.record import Outside
@@ -69,7 +70,7 @@ def debug_replay(path: Path, gdb: str, seek: str, tier: str, monitors: tuple[str
         stack.callback(travel.close)
         travel.seek(icount)
         subject = ReplaySubject(travel)
-        monitor = Monitor(travel, subject.target)
+        monitor = Monitor(travel, make_target(travel.machine))  # it looks at another processor than gdb
         if "qmp:stdio" not in monitors:
             monitor.outside = lambda: Outside(ConsoleOutput(1))
         hub.open(monitor)
