@@ -220,7 +220,7 @@ class Engine:
             if reason == Exit.TRANSLATE:
                 self.translate(quads[self._at_pc], quads[self._at_arg])
             elif reason == Exit.CROSS:
-                self.translate(quads[self._at_pc], self.call("check_exec", signed(self.linear(quads[self._at_pc]))))
+                self._translate_again(quads[self._at_pc])
             else:
                 return _EXITS[reason]
 
@@ -254,6 +254,15 @@ class Engine:
         self.state["cells"] += CELL_SIZE * (count + 1)
         self._register_block(place, mode, out)
         return out
+
+    def _translate_again(self, pc: int) -> None:
+        """The block at ``pc`` goes on in another page now: the one there is must not be found again."""
+        place = self.call("check_exec", signed(self.linear(pc)))
+        key = place | self._quads[self._at_mode] << 44
+        if head := self.call("find_block", signed(key)):
+            self._forget_blocks([(head, key)])
+            self.call("flush_all")
+        self.translate(pc, place)
 
     def _register_block(self, place: int, mode: int, out: int) -> None:
         key = place | mode << 44
