@@ -312,7 +312,8 @@ def _copy(rng: Random) -> str:
 def _data(rng: Random) -> str:
     where = f"draw\nand r2, r0, #15\nset r1, {_WINDOW + rng.randrange(0x400, 0xF00, 4)}\nadd r1, r1, r2, lsl #12\n"
     return where + f"mov r6, #{rng.choice((1, 20))}\n1: " + rng.choice((
-        "ldr r2, [r1]\nadd r2, r2, r0\nstr r2, [r1]", "ldr r0, [r1]", "str r6, [r1]", "ldrb r2, [r1, #3]\nstrh r2, [r1]",
+        "ldr r2, [r1]\nadd r2, r2, r0\nstr r2, [r1]", "ldr r0, [r1]", "str r6, [r1]",
+        "ldrb r2, [r1, #3]\nstrh r2, [r1]",
     )) + f"\nsubs r6, r6, #1\nbne 1b\n{_SUM}"  # fmt: skip
 
 

@@ -266,7 +266,8 @@ def _wait(rng: Random) -> str:
 
 def _sleep(rng: Random) -> str:
     return (f"cli\nmov dword ptr [APIC + 0x380], {rng.choice((50, 700, 3000, 20000))}\n"
-            + rng.choice(("sti\nhlt\n", "sti\nhlt\n", "mov ecx, 40\nsti\n1: loop 1b\n")) + rng.choice(("cli", "")))  # fmt: skip
+            + rng.choice(("sti\nhlt\n", "sti\nhlt\n", "mov ecx, 40\nsti\n1: loop 1b\n"))
+            + rng.choice(("cli", "")))  # fmt: skip
 
 
 def _message(rng: Random) -> str:
@@ -322,8 +323,8 @@ def _strings(rng: Random) -> str:
     count = rng.choice((3, 17, 60))
     move = "push esi\nmov esi, ebx\nrep movsd\npop esi"
     return "\n".join([*places, f"mov ecx, {count}",
-                      rng.choice((move, move, "rep stosd", "rep stosb", "repne scasb", "mov edi, offset buffer\n" + move,
-                                  "sti\n" + move + "\ncli"))])  # fmt: skip
+                      rng.choice((move, move, "rep stosd", "rep stosb", "repne scasb",
+                                  "mov edi, offset buffer\n" + move, "sti\n" + move + "\ncli"))])  # fmt: skip
 
 
 def _data(rng: Random) -> str:

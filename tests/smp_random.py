@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from unittest import mock
 
 import smp_programs_arm
@@ -15,7 +15,6 @@ from real_machine import Walk, random_thresholds, wander
 
 from runtime import machine as machines
 from runtime.config import Image, MachineConfig
-from runtime.processors import IDLE
 from runtime.recording.recording import Recording
 from runtime.timeline.record import Limits, Outside, Pace, record
 from runtime.timeline.replay import Replay
@@ -39,8 +38,17 @@ def assemble(arch: str, source: str, folder: Path) -> Image:
     return Image.load(folder / "guest", "kernel")
 
 
-def check(arch: str, seed: int, folder: Path, length: int) -> str:
-    """Record the machine of a seed and run it in every way; AssertionError where states differ. What it did."""
+class Done(NamedTuple):
+    """What a machine did: processors, turns begun, instructions, and why it ended."""
+
+    processors: int
+    turns: int
+    icount: int
+    reason: str
+
+
+def check(arch: str, seed: int, folder: Path, length: int) -> Done:
+    """Record the machine of a seed and run it in every way; AssertionError or Divergence where states differ."""
     rng = Random(seed)
     image = assemble(arch, SOURCES[arch](seed), folder)
     config = MachineConfig(arch=arch, memory=16 << 20, kernel=image, smp=rng.randint(2, 4), tier="interp")
@@ -51,8 +59,7 @@ def check(arch: str, seed: int, folder: Path, length: int) -> str:
         turns = turns_of(recording)
         truth = Walk(recording, places(recording, turns, rng), "interp").digests
         _compare(recording, truth, rng)
-    halts = sum(number == IDLE for _, number in turns)
-    return f"{config.smp} processors, {len(turns)} turns, {halts} times idle, {recording.icount}: {outcome.reason}"
+    return Done(config.smp, len(turns), recording.icount, outcome.reason)
 
 
 def turns_of(recording: Recording) -> list[tuple[int, int]]:

@@ -94,16 +94,10 @@ def build(
         st64(target, ld64(cpu + O_STOPPED))
         return start
 
-    @helper
-    def copy_rest(cpu, ip):
-        """``value`` := a copy of this instruction's cells from the running one on, after which the run leaves."""
-        area = ld64(cpu + O_SCRATCH) + SCRATCH_BYTES // 2
-        if ip >= area and ip < area + SCRATCH_BYTES // 2:
-            st64(cpu + O_VALUE, ip)
-            return 0
-        last = ld16(ip + H_UNCOUNT) == 1
-        off = ld16(ip + H_OFF)
-        source, target = ip, area
+    @inner
+    def copy_cells(cpu, source, target, last):
+        """The cells of an instruction from ``source`` on, without links, and ``stopped`` unless it is the last one."""
+        off = ld16(source + H_OFF)
         while ld16(source + H_OFF) == off:
             copy_cell(target, source)
             far = far_of(ld16(source + H_OP))
@@ -114,11 +108,22 @@ def build(
         if not last:
             copy_cell(target, source)
             st64(target, ld64(cpu + O_STOPPED))
-        elif ld64(cpu + O_LEAVE) & 2:
+        return 0
+
+    @helper
+    def copy_rest(cpu, ip):
+        """``value`` := a copy of this instruction's cells from the running one on, after which the run leaves."""
+        area = ld64(cpu + O_SCRATCH) + SCRATCH_BYTES // 2
+        last = ld16(ip + H_UNCOUNT) == 1
+        if ip >= area and ip < area + SCRATCH_BYTES // 2:
+            st64(cpu + O_VALUE, ip)
+        else:
+            copy_cells(cpu, ip, area, last)
+            st64(cpu + O_VALUE, area)
+        if last and ld64(cpu + O_LEAVE) & 2:
             # The exits of a block do not look at ``leave``; an empty budget stops the run at the next block instead.
             st64(cpu + O_LIMIT, ld64(cpu + O_LIMIT) - ld64(cpu + O_IC))
             st64(cpu + O_IC, 0)
-        st64(cpu + O_VALUE, area)
         return 0
 
     @helper
