@@ -32,9 +32,8 @@ def assemble(arch: str, source: str, folder: Path) -> Image:
     assembler, linker, layout = _ARM if arch == "arm" else _X86
     (folder / "guest.S").write_text(source)
     subprocess.run([*assembler, "--fatal-warnings", "-o", folder / "guest.o", folder / "guest.S"], check=True)
-    script = _HERE / layout / "guest.ld"
-    options = ["-z", "noexecstack", "--build-id=none", "-T", script, "-o", folder / "guest"]
-    subprocess.run([*linker, *options, folder / "guest.o"], check=True)
+    options = ["-z", "noexecstack", "--build-id=none", "-T", str(_HERE / layout / "guest.ld")]
+    subprocess.run([*linker, *options, "-o", folder / "guest", folder / "guest.o"], check=True)
     return Image.load(folder / "guest", "kernel")
 
 

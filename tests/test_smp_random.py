@@ -22,5 +22,5 @@ def test_x86(tmp_path: Path, seed: int) -> None:
 @pytest.mark.skipif(not shutil.which("arm-linux-gnueabihf-as"), reason="binutils for ARM are not installed")
 @pytest.mark.parametrize("seed", [100, 105])
 def test_arm(tmp_path: Path, seed: int) -> None:
-    """Of seed 100 the next instruction is written to in a block that has been left once already."""
+    """With seed 105 the next instruction is changed by one that was left before, for what a page table has become."""
     assert check("arm", seed, tmp_path, LENGTH).turns > 20

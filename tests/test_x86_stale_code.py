@@ -93,7 +93,7 @@ def registers(body: str, folder: Path, tier: str, most: int) -> dict[str, int]:
     try:
         machine.run_to(most)
         assert machine.halted
-        return machine.cpu.registers()
+        return machine.cpus[0].registers()
     finally:
         machine.close()
 
