@@ -85,6 +85,28 @@ CROSSING = """
     mov ebp, eax
 """
 
+#: Twelve times INC EDI and HLT, at a place where an interrupt's frame is made of harmless instructions (EIP: NOP, NOP,
+#: AND) and put upon them.
+FRAME = """
+    mov eax, 0x209083
+    mov [idt + 8 * 2], ax
+    mov dword ptr [idt + 8 * 2 + 2], 8
+    mov word ptr [idt + 8 * 2 + 5], 0x8E
+    shr eax, 16
+    mov [idt + 8 * 2 + 6], ax
+    mov edi, 0x209083
+    mov al, 0x47
+    mov ecx, 12
+    rep stosb
+    mov byte ptr [edi], 0xF4
+    mov esp, edi
+    mov eax, 0x210000
+    mov edx, eax
+    mov edi, 1
+    mov ecx, 0x209083
+    jmp ecx
+"""
+
 
 def registers(body: str, folder: Path, tier: str, most: int) -> dict[str, int]:
     """The registers after at most so many instructions, at the end of which the guest has halted."""
@@ -103,3 +125,18 @@ def test_the_second_page_of_an_instruction_moves(tmp_path: Path, tier: str) -> N
     """It is found again where it is, and is not looked for for ever."""
     values = registers("xor edx, edx\n" + CROSSING, tmp_path, tier, 70)
     assert [values[name] for name in ("rsi", "rdi", "rbp", "rdx")] == [1, 0x201, 1, 2]
+
+
+@pytest.mark.parametrize("tier", ["interp", "jit"])
+def test_an_interrupt_puts_its_frame_upon_its_handler(tmp_path: Path, tier: str) -> None:
+    """What was pushed between two runs is what runs."""
+    image = assemble("i386", HEAD + FRAME + TAIL, tmp_path)
+    machine = make_machine(MachineConfig(arch="i386", memory=16 << 20, kernel=image, tier=tier), LiveBorder())
+    try:
+        machine.run_to(100)
+        assert machine.halted and machine.cpus[0].registers()["rdi"] == 13
+        machine.vcpus[0].nmi()
+        machine.run_to(200)
+        assert machine.halted and machine.cpus[0].registers()["rdi"] == 13
+    finally:
+        machine.close()

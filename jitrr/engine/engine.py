@@ -208,6 +208,8 @@ class Engine:
         quads, reason_at, leave_at = self._quads, self._at_reason, self._at_leave
         now = self.icount
         quads[self._at_limit], quads[self._at_ic] = until, until - now
+        if self.smc_words[0]:  # by the frame of an interrupt
+            self._code_written()
         while True:
             quads[leave_at] = 0
             self._enter(self.base)
