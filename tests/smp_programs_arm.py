@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from random import Random
 
-BODIES, ACTIONS = 3, 24
+from smp_bodies import BODIES, bodies
+
 _FRAMES, _WINDOW = 0x40600000, 0x40800000
 
 _HEAD = """
@@ -355,20 +356,10 @@ _KINDS = (
 )  # fmt: skip
 
 
-def _body(rng: Random, number: int) -> str:
-    lines = [f"body{number}:"]
-    for at in range(ACTIONS):
-        if rng.random() < 0.25:  # not each time
-            lines.append(f"draw\ntst r0, #{1 << rng.randrange(12)}\nbeq skip_{number}_{at}")
-        lines.append(rng.choice(_KINDS)(rng))
-        lines.append(f"skip_{number}_{at}:")
-    return "\n".join([*lines, f"b body{rng.choice((number, number, (number + 1) % BODIES))}"])
-
-
 def source(seed: int) -> str:
     """The program of a seed, for up to four processors."""
     rng = Random(seed)
     constants = f".equ SEED, {rng.randrange(1 << 31)}\n.equ FRAMES, {_FRAMES}\n.equ WINDOW, {_WINDOW}\n"
-    bodies = "\n".join(_body(rng, number) for number in range(BODIES))
+    code = bodies(rng, _KINDS, "tst r0, #{bit}\nbeq {place}", "b")
     first = "\n.balign 4\nfirst: .word " + ", ".join(f"body{rng.randrange(BODIES)}" for _ in range(8))
-    return constants + _HEAD + bodies + first + _TAIL
+    return constants + _HEAD + code + first + _TAIL

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from random import Random
 
-BODIES, ACTIONS = 3, 24
+from smp_bodies import BODIES, bodies
+
 _PAGES, _FRAMES = 16, 0x800000
 _WINDOW = 0x400000
 
@@ -380,20 +381,10 @@ _KINDS = (
 )  # fmt: skip
 
 
-def _body(rng: Random, number: int) -> str:
-    lines = [f"body{number}:"]
-    for at in range(ACTIONS):
-        if rng.random() < 0.25:  # not each time
-            lines.append(f"draw\ntest eax, {1 << rng.randrange(12)}\njz skip_{number}_{at}")
-        lines.append(rng.choice(_KINDS)(rng))
-        lines.append(f"skip_{number}_{at}:")
-    return "\n".join([*lines, f"jmp body{rng.choice((number, number, (number + 1) % BODIES))}"])
-
-
 def source(seed: int) -> str:
     """The program of a seed, for up to four processors."""
     rng = Random(seed)
     constants = f".set SEED, {rng.randrange(1 << 31)}\n.set FRAMES, {_FRAMES}\n"
-    bodies = "\n".join(_body(rng, number) for number in range(BODIES))
+    code = bodies(rng, _KINDS, "test eax, {bit}\njz {place}", "jmp")
     first = "first: .long " + ", ".join(f"body{rng.randrange(BODIES)}" for _ in range(8))
-    return constants + _HEAD + bodies + "\n" + _TAIL.replace("starts: .long 0", f"{first}\nstarts: .long 0") + "\n"
+    return constants + _HEAD + code + "\n" + _TAIL.replace("starts: .long 0", f"{first}\nstarts: .long 0") + "\n"

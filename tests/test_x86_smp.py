@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from real_machine import BUSY, Walk, places, random_thresholds, wander
+from invariant_tests import SEED, Invariant
+from real_machine import BUSY, Walk, places
 from x86_guest_images import address_of, build, transcript
 
 from runtime.borders.console import ConsoleOutput
@@ -18,9 +19,7 @@ from runtime.config import ConfigError, Image, MachineConfig
 from runtime.machine import make_machine
 from runtime.recording.recording import Recording
 from runtime.timeline.record import Outside, record
-from runtime.timeline.verify import verify
 
-SEED = 20_240_229
 PROCESSORS = 4
 
 pytestmark = pytest.mark.skipif(not (shutil.which("as") and shutil.which("ld")), reason="binutils are not installed")
@@ -69,31 +68,8 @@ def test_qemu_agrees(tmp_path: Path) -> None:
     assert printed.read_text().splitlines() == transcript("processors")
 
 
-@pytest.mark.parametrize("tier", ["auto", "jit"])
-def test_every_tier_and_every_stop_comes_to_the_same_states(
-    recording: Recording, truth: dict[int, bytes], tier: str
-) -> None:
-    walk = Walk(recording, sorted(truth), tier)
-    assert walk.verified == recording.icount
-    assert walk.digests == truth
-
-
-def test_stopped_again_and_again(recording: Recording, truth: dict[int, bytes]) -> None:
-    """So that turns, sleep and starts are in the middle of nothing."""
-    often = sorted({*truth, *range(0, recording.icount, 499)})
-    digests = Walk(recording, often, "interp").digests
-    assert {icount: digests[icount] for icount in truth} == truth
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_seeking_comes_to_the_same_states(recording: Recording, truth: dict[int, bytes], seed: int) -> None:
-    rng = random.Random(SEED + seed)
-    wander(recording, truth, rng, random_thresholds(rng))
-
-
-def test_it_verifies(recording: Recording) -> None:
-    verdict = verify(recording)
-    assert verdict.good and verdict.verified == recording.icount, verdict.message
+class TestInvariant(Invariant):
+    """Of this guest."""
 
 
 def test_an_nmi_waits_while_interrupts_are_held_off(tmp_path: Path) -> None:
